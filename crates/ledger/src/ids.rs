@@ -1,0 +1,160 @@
+//! Names of things, each its own type, so that no organisation id is ever passed where a user id is meant.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// Why a text is no identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must have 1 to {bytes_max} bytes and no control characters")]
+pub struct IdError {
+    what: &'static str,
+    bytes_max: usize,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $bytes_max:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The longest allowed, in bytes.
+            pub const BYTES_MAX: usize = $bytes_max;
+
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let fits = !text.is_empty() && text.len() <= Self::BYTES_MAX && !text.chars().any(char::is_control);
+                if fits { Ok(Self(text.into())) } else { Err(IdError { what: $what, bytes_max: Self::BYTES_MAX }) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// An organisation, as the app names it in its paths.
+    OrganizationId, "an organisation id", 128);
+text_id!(
+    /// A user: the `sub` of the credential.
+    UserId, "a user id", 256);
+text_id!(
+    /// A kind of metered call, such as `structuring_diagnose`.
+    EventType, "an event type", 128);
+text_id!(
+    /// A plan, such as `free`.
+    PlanName, "a plan name", 64);
+text_id!(
+    /// The app's own session, which groups calls of one piece of work.
+    SessionId, "a session id", 256);
+text_id!(
+    /// One request, as the logs and the answers name it.
+    RequestId, "a request id", 128);
+
+/// One usage event: `evt_` and a UUIDv7 (RFC 9562), so that ids sort by time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UsageEventId(Uuid);
+
+impl UsageEventId {
+    /// What every id starts with.
+    pub const PREFIX: &'static str = "evt_";
+
+    /// A new id whose time part is `now`.
+    pub fn new(now: crate::Timestamp) -> Self {
+        let (seconds, nanos) = now.seconds_and_nanos();
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
+    }
+}
+
+impl fmt::Display for UsageEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Self::PREFIX, self.0.as_hyphenated())
+    }
+}
+
+impl fmt::Debug for UsageEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for UsageEventId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let error = IdError { what: "a usage event id (evt_ and a UUID)", bytes_max: 40 };
+        let uuid = text.strip_prefix(Self::PREFIX).filter(|rest| rest.len() == 36).ok_or_else(|| error.clone())?;
+        Uuid::parse_str(uuid).map(Self).map_err(|_| error)
+    }
+}
+
+impl Serialize for UsageEventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UsageEventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+
+    #[test]
+    fn an_id_at_its_longest_fits_and_one_byte_more_does_not() {
+        let longest = "x".repeat(OrganizationId::BYTES_MAX);
+        assert!(longest.parse::<OrganizationId>().is_ok());
+        assert!(format!("{longest}x").parse::<OrganizationId>().is_err());
+        assert!("".parse::<OrganizationId>().is_err());
+        assert!("a\nb".parse::<OrganizationId>().is_err());
+    }
+
+    #[test]
+    fn event_ids_sort_by_time_and_read_back() {
+        let earlier = UsageEventId::new(Timestamp::from_millis(1_000));
+        let later = UsageEventId::new(Timestamp::from_millis(2_000));
+        assert!(earlier < later);
+        assert_eq!(earlier.to_string().parse::<UsageEventId>(), Ok(earlier));
+        assert!("evt_nonsense".parse::<UsageEventId>().is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Credits, holds, usage events and the traits of those who keep them.
+//!
+//! Pure: no I/O, no clock of its own, no framework. Time comes in through [`Clock`], amounts are [`Credits`], and
+//! every sum is checked. This crate must never read a file, open a socket or know which database is used.
+
+mod clock;
+mod credits;
+mod ids;
+mod period;
+
+mod definition;
+mod member;
+mod organization;
+mod plan;
+
+mod event;
+mod signals;
+
+mod book;
+
+mod audit;
+mod stores;
+mod usage_query;
+
+pub use audit::{Actor, AuditEntry};
+pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use credits::{Credits, CreditsError, Limit};
+pub use definition::{Clamp, EventDefinition, Thousandths};
+pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
+pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
+pub use member::{Member, Role, SubscriptionStatus};
+pub use organization::{AlertThresholds, Organization, OrganizationRecord};
+pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
+pub use plan::{Plan, PlanPricing, UsageLimits};
+pub use signals::{Scalar, Signals};
+pub use stores::{Balance, Change, Changed, Directory, ManagementUpdate, NewOrganization, StoreError, UsageStore};
+pub use usage_query::{
+    DailyUsage, EventTypeUsage, HistoryFilter, HistoryPage, HistorySummary, MonthlyUsage, PageRequest, SessionUsage,
+    UsageReport, UserUsage,
+};

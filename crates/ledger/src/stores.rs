@@ -1,0 +1,152 @@
+//! What the ledger asks of a store. The `store` crate answers, over SQLite and PostgreSQL alike.
+
+use async_trait::async_trait;
+
+use crate::{
+    Actor, AlertThresholds, AuditEntry, Credits, EventDefinition, EventType, HistoryFilter, HistoryPage, Member,
+    MonthlyUsage, Organization, OrganizationId, OrganizationRecord, PageRequest, Period, Plan, PlanName,
+    SubscriptionStatus, Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageReport, UserId,
+};
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is full, read-only or too slow. Trying again later may help.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row holds what it cannot: trying again does not help.
+    #[error("the database holds {0}")]
+    Damaged(String),
+}
+
+/// A change by somebody: every write that has one is audited in the same transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Who.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What an organisation is made of; `usage_limits: None` keeps those that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOrganization {
+    /// Its id.
+    pub organization_id: OrganizationId,
+    /// For people to read.
+    pub name: String,
+    /// The plan it is on.
+    pub plan: PlanName,
+    /// Whether it pays.
+    pub subscription_status: SubscriptionStatus,
+    /// Limits of its own.
+    pub usage_limits: Option<UsageLimits>,
+}
+
+/// What an organisation changes of itself; `None` keeps what is there. Limits that are given replace all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ManagementUpdate {
+    /// Limits of its own.
+    pub usage_limits: Option<UsageLimits>,
+    /// When to warn.
+    pub alert_thresholds: Option<AlertThresholds>,
+    /// A JSON object or null.
+    pub auto_scaling: Option<serde_json::Value>,
+}
+
+/// What changed, as other processes learn of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// An organisation, its limits or its members.
+    Organization(OrganizationId),
+    /// A plan, and so every organisation on it.
+    Plan(PlanName),
+    /// An event definition.
+    EventDefinition(EventType),
+}
+
+/// Organisations, members, plans, event definitions and the audit trail.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// An organisation with its plan and members; `None` where there is none.
+    async fn organization(&self, id: &OrganizationId) -> Result<Option<OrganizationRecord>, StoreError>;
+    /// Makes or changes an organisation; `None` where the plan does not exist.
+    async fn put_organization(
+        &self,
+        new: &NewOrganization,
+        change: &Change,
+    ) -> Result<Option<Organization>, StoreError>;
+    /// Changes limits, thresholds, scaling; `None` where there is no such organisation.
+    async fn update_management(
+        &self,
+        id: &OrganizationId,
+        update: &ManagementUpdate,
+        change: &Change,
+    ) -> Result<Option<Organization>, StoreError>;
+    /// Makes or changes a member; `None` where there is no such organisation.
+    async fn put_member(
+        &self,
+        id: &OrganizationId,
+        member: &Member,
+        change: &Change,
+    ) -> Result<Option<Member>, StoreError>;
+    /// Removes a member; whether there was one.
+    async fn delete_member(&self, id: &OrganizationId, user: &UserId, change: &Change) -> Result<bool, StoreError>;
+    /// Every plan, by name.
+    async fn plans(&self) -> Result<Vec<Plan>, StoreError>;
+    /// Makes or changes a plan.
+    async fn put_plan(&self, plan: &Plan, change: &Change) -> Result<Plan, StoreError>;
+    /// Every event definition, by event type.
+    async fn event_definitions(&self) -> Result<Vec<EventDefinition>, StoreError>;
+    /// Makes or changes an event definition; answers it with its version, one more than before where it changed.
+    async fn put_event_definition(
+        &self,
+        definition: &EventDefinition,
+        change: &Change,
+    ) -> Result<EventDefinition, StoreError>;
+    /// The audit entries of an organisation, newest first, those below the cursor `before` if one is given.
+    async fn audit(&self, id: &OrganizationId, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
+    /// What changed after the revision `since`, oldest first, each with its revision; at most 1 000.
+    async fn changes_since(&self, since: i64) -> Result<Vec<(i64, Changed)>, StoreError>;
+    /// The newest revision; 0 where nothing ever changed.
+    async fn revision(&self) -> Result<i64, StoreError>;
+}
+
+/// What the events of one organisation and period add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Σ credits of the period's events.
+    pub used: Credits,
+    /// How many events there are.
+    pub events: u64,
+    /// How many of them were captured: the calls that count against a call limit.
+    pub calls: u64,
+}
+
+/// Usage events and what is computed from them.
+#[async_trait]
+pub trait UsageStore: Send + Sync + 'static {
+    /// Writes events, balances and daily rollups in one transaction. An event that is there already changes nothing.
+    /// Answers how many were new.
+    async fn apply(&self, events: &[UsageEvent]) -> Result<u64, StoreError>;
+    /// What a period's events add up to.
+    async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError>;
+    /// One event of an organisation.
+    async fn event(&self, id: &OrganizationId, event: UsageEventId) -> Result<Option<UsageEvent>, StoreError>;
+    /// One page of the events that pass the filter, newest first, with a summary of all that pass it.
+    async fn history(
+        &self,
+        id: &OrganizationId,
+        filter: &HistoryFilter,
+        page: PageRequest,
+    ) -> Result<HistoryPage, StoreError>;
+    /// A period by event type, user and day, from the rollups; of one user only where one is given.
+    async fn report(
+        &self,
+        id: &OrganizationId,
+        period: Period,
+        user: Option<&UserId>,
+    ) -> Result<UsageReport, StoreError>;
+    /// Totals of the periods `first` to `last`, both in, oldest first, empty ones with zeros.
+    async fn monthly(&self, id: &OrganizationId, first: Period, last: Period) -> Result<Vec<MonthlyUsage>, StoreError>;
+}
