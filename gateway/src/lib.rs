@@ -1,1 +1,46 @@
-//! gateway.
+//! The gateway: a Pingora proxy that knows who calls, what the call costs, whether the organisation can pay, and that
+//! writes the charge down for good.
+//!
+//! Start reading at `proxy` (the hooks), then `journey` (a paid call). This crate must never hold a price or a
+//! database statement: prices are the plugin's, statements the store's.
+
+mod proxy;
+mod request;
+
+mod journey;
+mod identify;
+mod authorize;
+mod read;
+mod quote;
+mod hold;
+mod forward;
+mod relay;
+mod settle;
+mod usage;
+
+mod access_log;
+mod answer;
+mod call;
+mod canonical;
+mod connection;
+mod headers;
+mod own;
+mod passthrough;
+mod routes;
+mod rules;
+mod stop;
+mod upstream;
+
+mod applier;
+mod books;
+mod embedded;
+mod gateway;
+mod metrics;
+mod options;
+mod organizations;
+mod serve;
+
+pub mod cli;
+
+pub use options::Options;
+pub use serve::{Running, StartError, start};

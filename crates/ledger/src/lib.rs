@@ -17,6 +17,7 @@ mod event;
 mod signals;
 
 mod book;
+mod level;
 
 mod audit;
 mod stores;
@@ -28,6 +29,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
+pub use level::{Level, PercentTenths};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
 pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord};

@@ -1,0 +1,26 @@
+//! The answers that are our own: refusals, rendered once, here.
+
+use bytes::Bytes;
+use pingora::http::{Method, ResponseHeader, header};
+use pingora::proxy::Session;
+use refusal::Refusal;
+
+use crate::call::Call;
+use crate::headers;
+
+/// Answers with a refusal. A client that is gone already loses nothing.
+pub(crate) async fn refuse(session: &mut Session, call: &mut Call, refusal: &Refusal) -> pingora::Result<()> {
+    call.refused = Some(refusal.code());
+    let body = refusal.body(call.request_id.as_str());
+    let mut header = ResponseHeader::build(refusal.status(), Some(8))?;
+    header.insert_header(header::CONTENT_TYPE, "application/json")?;
+    header.insert_header(header::CACHE_CONTROL, "no-store")?;
+    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
+    for (name, value) in refusal.headers() {
+        header.insert_header(name, value.as_ref())?;
+    }
+    let head = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(header), head).await?;
+    if head { Ok(()) } else { session.write_response_body(Some(Bytes::from(body)), true).await }
+}

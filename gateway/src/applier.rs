@@ -1,0 +1,50 @@
+//! Moves usage events from the journal to the store, in batches, one transaction each. Events that cannot be applied now
+//! stay in the journal: nothing is lost while the database is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::Journal;
+use ledger::UsageStore;
+
+use crate::metrics::Metrics;
+
+/// Events a transaction, at most.
+const BATCH_EVENTS_MAX: usize = 500;
+/// The wait after a failed transaction: doubled each time, up to the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// Applies events for ever. Ends only when its task is dropped; what was not applied is in the journal.
+pub(crate) async fn run(journal: Journal, store: Arc<dyn UsageStore>, metrics: Arc<Metrics>) {
+    let mut wait = RETRY_FIRST;
+    loop {
+        match apply_next(&journal, &*store).await {
+            Ok(applied) => {
+                metrics.applied(applied);
+                wait = RETRY_FIRST;
+            }
+            Err(error) => {
+                tracing::error!(error = %error, source = ?error.source(), retry_in_ms = wait.as_millis(), "usage events wait in the journal");
+                tokio::time::sleep(wait).await;
+                wait = wait.saturating_mul(2).min(RETRY_LONGEST);
+            }
+        }
+    }
+}
+
+/// Applies what an earlier life of this gateway left in the journal, before the first call is taken.
+pub(crate) async fn replay(journal: &Journal, store: &dyn UsageStore) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+    let mut replayed: u64 = 0;
+    while journal.stats().unapplied > 0 {
+        replayed = replayed.saturating_add(apply_next(journal, store).await?);
+    }
+    Ok(replayed)
+}
+
+async fn apply_next(journal: &Journal, store: &dyn UsageStore) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+    let batch = journal.unapplied(BATCH_EVENTS_MAX).await?;
+    store.apply(&batch.events).await?;
+    journal.applied(&batch).await?;
+    Ok(u64::try_from(batch.events.len()).unwrap_or(u64::MAX))
+}

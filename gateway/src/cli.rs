@@ -1,0 +1,112 @@
+//! The command line. Secrets never come this way: they are in files or the environment.
+
+mod check;
+mod configuration;
+mod demo;
+mod logging;
+mod plugin;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The exit status for a configuration that cannot be used (`EX_USAGE` of sysexits).
+const EXIT_BAD_CONFIGURATION: u8 = 64;
+/// The exit status for a start that failed.
+const EXIT_FAILED: u8 = 1;
+
+const EXAMPLES: &str = "Examples:
+  gateway demo                                   try everything, with a stand-in backend
+  gateway --config config/gateway.toml           serve
+  gateway check --config config/gateway.toml     say what is wrong with a configuration
+  gateway plugin inspect pricing-plugins/standard.wasm
+  GATEWAY__SERVER__LISTEN=0.0.0.0:80 gateway --config config/gateway.toml";
+
+/// A gateway in front of an AI backend: who calls, what it costs, whether the organisation can pay, and the charge
+/// written down for good.
+#[derive(Parser)]
+#[command(name = "gateway", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Option<Configuration>,
+}
+
+#[derive(Args)]
+struct Configuration {
+    /// The configuration, a TOML file. Every key can be overridden by GATEWAY__SECTION__KEY in the environment.
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default).
+    #[command(after_help = "Example:\n  gateway run --config config/gateway.toml")]
+    Run(Configuration),
+    /// Validate everything that `run` would load; one line a fault.
+    #[command(after_help = "Example:\n  gateway check --config config/gateway.toml && echo sound")]
+    Check(Configuration),
+    /// Start everything a newcomer needs: backend, organisations, users, gateway, admin API.
+    #[command(after_help = "Example:\n  gateway demo --listen 127.0.0.1:8080")]
+    Demo(demo::Demo),
+    /// Look at a pricing plugin and try it, without a gateway.
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+}
+
+/// Runs the program.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match (cli.command, cli.run) {
+        (Some(Command::Run(of)), _) | (None, Some(of)) => run::run(&of.config),
+        (Some(Command::Check(of)), _) => check::run(&of.config),
+        (Some(Command::Demo(demo)), _) => demo::run(&demo),
+        (Some(Command::Plugin(plugin)), _) => plugin::run(&plugin),
+        (None, None) => Err(Failure::Usage("say which configuration: gateway --config FILE, or try: gateway demo".to_owned())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Why the program ends without success.
+enum Failure {
+    /// The configuration or command line cannot be used: a line a fault.
+    Usage(String),
+    /// What was checked has faults: a line a fault, on standard output.
+    Faults(Vec<String>),
+    /// Something failed.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is what a person at the terminal reads")]
+impl Failure {
+    fn report(self) -> ExitCode {
+        match self {
+            Self::Usage(why) => {
+                eprintln!("{why}");
+                EXIT_BAD_CONFIGURATION.into()
+            }
+            Self::Faults(faults) => {
+                for fault in faults {
+                    println!("{fault}");
+                }
+                EXIT_FAILED.into()
+            }
+            Self::Failed(error) => {
+                eprintln!("gateway: {error:#}");
+                EXIT_FAILED.into()
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Step 6: the call, sent to the backend on a kept-alive connection, byte for byte as it was authorised.
+
+use std::time::{Duration, Instant};
+
+use pingora::http::{RequestHeader, ResponseHeader, Version, header};
+use pingora::protocols::http::client::HttpSession as BackendSession;
+use pingora::proxy::Session;
+use refusal::Refusal;
+use tokio::time::timeout;
+
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::read::RequestBody;
+
+/// The backend's answer: its header, and its body still to come.
+pub(crate) struct Answer {
+    pub(crate) header: ResponseHeader,
+    pub(crate) body: AnswerBody,
+}
+
+/// A body that is still on the backend's connection.
+pub(crate) struct AnswerBody {
+    session: Option<BackendSession>,
+    /// Summed up for the latency metric.
+    pub(crate) waited: Duration,
+}
+
+/// The backend gave no answer.
+pub(crate) struct NoAnswer {
+    pub(crate) refusal: Refusal,
+    /// Whether a byte of the call may have reached it.
+    pub(crate) reached: bool,
+    /// Whether it ran out of time.
+    pub(crate) timed_out: bool,
+}
+
+impl NoAnswer {
+    fn broken(reached: bool) -> Self {
+        Self { refusal: Refusal::UpstreamUnavailable, reached, timed_out: false }
+    }
+
+    fn timed_out() -> Self {
+        Self { refusal: Refusal::UpstreamTimeout, reached: true, timed_out: true }
+    }
+}
+
+/// Sends the call and waits for the answer's header.
+pub(crate) async fn send(
+    gateway: &Gateway,
+    session: &Session,
+    call: &mut Call,
+    body: RequestBody,
+) -> Result<Answer, NoAnswer> {
+    let started = Instant::now();
+    let sent = exchange(gateway, session, call, body).await;
+    call.backend += started.elapsed();
+    sent
+}
+
+async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: RequestBody) -> Result<Answer, NoAnswer> {
+    let header = request_header(session.req_header(), call, body.bytes.len()).map_err(|_| NoAnswer::broken(false))?;
+    let upstream = &gateway.upstream;
+    let mut backend = upstream.connect().await.map_err(|error| {
+        tracing::warn!(%error, "the backend cannot be reached");
+        NoAnswer::broken(false)
+    })?;
+    backend.set_read_timeout(Some(upstream.response_timeout));
+    backend.set_write_timeout(Some(upstream.response_timeout));
+    if backend.write_request_header(Box::new(header)).await.is_err() {
+        return Err(NoAnswer::broken(true));
+    }
+    // A backend may answer before it has read everything: its answer counts, not our failure to write.
+    let written = match body.bytes.is_empty() {
+        true => Ok(()),
+        false => backend.write_request_body(body.bytes, true).await,
+    };
+    let written = match written {
+        Ok(()) => backend.finish_request_body().await,
+        Err(error) => Err(error),
+    };
+    let read = timeout(upstream.response_timeout, final_header(&mut backend)).await;
+    match read {
+        Ok(Ok(header)) => {
+            let session = Some(backend);
+            Ok(Answer { header, body: AnswerBody { session, waited: Duration::ZERO } })
+        }
+        Ok(Err(error)) if is_timeout(&error) => Err(NoAnswer::timed_out()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, written = written.is_ok(), "the backend broke off before its answer");
+            Err(NoAnswer::broken(true))
+        }
+        Err(_elapsed) => {
+            backend.shutdown().await;
+            Err(NoAnswer::timed_out())
+        }
+    }
+}
+
+/// Reads past interim answers (RFC 9110 §15.2) to the final one.
+async fn final_header(backend: &mut BackendSession) -> pingora::Result<ResponseHeader> {
+    loop {
+        backend.read_response_header().await?;
+        let header = backend.response_header().filter(|header| !header.status.is_informational());
+        if let Some(header) = header {
+            return Ok(header.clone());
+        }
+    }
+}
+
+fn is_timeout(error: &pingora::Error) -> bool {
+    matches!(error.etype(), pingora::ErrorType::ReadTimedout | pingora::ErrorType::WriteTimedout)
+}
+
+fn request_header(client: &RequestHeader, call: &Call, body_bytes: usize) -> pingora::Result<RequestHeader> {
+    let mut header = client.clone();
+    headers::strip_hop_by_hop(&mut header);
+    headers::to_origin_form(&mut header);
+    header.remove_header(&header::EXPECT);
+    header.set_version(Version::HTTP_11);
+    header.insert_header(header::CONTENT_LENGTH, body_bytes)?;
+    // What is spliced must be readable; a backend that compresses all the same is undone in `relay`.
+    header.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
+    Ok(header)
+}
+
+impl AnswerBody {
+    /// The next piece; `None` at the end, after which the connection is kept for the next call.
+    pub(crate) async fn next(&mut self, gateway: &Gateway) -> Result<Option<bytes::Bytes>, NoAnswer> {
+        let Some(session) = self.session.as_mut() else { return Ok(None) };
+        let started = Instant::now();
+        let read = session.read_response_body().await;
+        self.waited += started.elapsed();
+        match read {
+            Ok(Some(piece)) => Ok(Some(piece)),
+            Ok(None) => {
+                if let Some(session) = self.session.take() {
+                    gateway.upstream.release(session).await;
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                self.session = None;
+                tracing::warn!(%error, "the backend broke off in its answer");
+                Err(if is_timeout(&error) { NoAnswer::timed_out() } else { NoAnswer::broken(true) })
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The gateway's parts, shared by all calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use access::Authenticator;
+use arc_swap::ArcSwap;
+use journal::{Health, Journal};
+use ledger::Clock;
+use pricing::Pricing;
+use tokio::sync::Semaphore;
+
+use crate::books::Books;
+use crate::metrics::Metrics;
+use crate::organizations::Organizations;
+use crate::rules::Rules;
+use crate::upstream::Upstream;
+
+/// Everything that a call needs.
+pub(crate) struct Gateway {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) organizations: Arc<Organizations>,
+    pub(crate) books: Arc<Books>,
+    pub(crate) pricing: Arc<Pricing>,
+    pub(crate) journal: Journal,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The admin API, for its paths on the gateway's own port.
+    pub(crate) own: axum::Router,
+    /// Places for metered calls: `server.max_in_flight`.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) shutting_down: Arc<AtomicBool>,
+}
+
+impl Gateway {
+    /// Whether new paid calls are turned away because the process is about to end.
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Relaxed)
+    }
+
+    /// Whether paid calls are taken; if not, why.
+    pub(crate) fn ready(&self) -> Result<(), &'static str> {
+        match self.journal.health() {
+            _ if self.is_shutting_down() => Err("shutting down"),
+            Health::Accepting => Ok(()),
+            Health::Refusing(why) => Err(why),
+        }
+    }
+}

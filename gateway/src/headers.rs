@@ -1,0 +1,105 @@
+//! Header hygiene, both ways (RFC 9110 §7.6).
+
+use pingora::http::{HeaderName, HeaderValue, RequestHeader, ResponseHeader, header};
+
+/// A request's name across machines.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The usage event of a settled answer.
+pub(crate) const USAGE_EVENT_ID: HeaderName = HeaderName::from_static("x-usage-event-id");
+/// What a settled answer cost.
+pub(crate) const CREDITS_CONSUMED: HeaderName = HeaderName::from_static("x-credits-consumed");
+/// What is left after it; -1 where there is no limit.
+pub(crate) const CREDITS_REMAINING: HeaderName = HeaderName::from_static("x-credits-remaining");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields that concern one connection only.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Fields that describe a body's exact bytes, and are false once `usage` is in it.
+const OF_THE_BYTES: [HeaderName; 5] = [
+    header::ETAG,
+    header::ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// Removes what concerns the client's connection only, and what `Connection` names.
+pub(crate) fn strip_hop_by_hop(request: &mut RequestHeader) {
+    for name in nominated(request.headers.get_all(header::CONNECTION).iter()) {
+        request.remove_header(&name);
+    }
+    for name in &HOP_BY_HOP {
+        request.remove_header(name);
+    }
+}
+
+/// Removes what concerns the backend's connection only, and fields that only we may set.
+pub(crate) fn strip_from_answer(answer: &mut ResponseHeader) {
+    for name in nominated(answer.headers.get_all(header::CONNECTION).iter()) {
+        answer.remove_header(&name);
+    }
+    for name in HOP_BY_HOP.iter().chain(&[USAGE_EVENT_ID, CREDITS_CONSUMED, CREDITS_REMAINING]) {
+        answer.remove_header(name);
+    }
+}
+
+/// Removes what is false once the body's bytes have changed.
+pub(crate) fn strip_of_the_bytes(answer: &mut ResponseHeader) {
+    for name in &OF_THE_BYTES {
+        answer.remove_header(name);
+    }
+}
+
+/// Sends a target in absolute form (RFC 9112 §3.2.2) on in origin form; any other stays as it came.
+pub(crate) fn to_origin_form(request: &mut RequestHeader) {
+    if request.uri.scheme().is_some()
+        && let Some(target) = request.uri.path_and_query().cloned()
+    {
+        request.set_uri(target.into());
+    }
+}
+
+/// What `Connection` names, less the fields that no client may strip: the body's framing and its own identity.
+fn nominated<'a>(connection: impl Iterator<Item = &'a HeaderValue>) -> Vec<HeaderName> {
+    const KEPT: [HeaderName; 5] =
+        [header::CONTENT_LENGTH, header::HOST, header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE];
+    let names = connection.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    names.filter_map(|name| name.trim().parse().ok()).filter(|name| !KEPT.contains(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_one_connection_do_not_travel() {
+        let mut request = RequestHeader::build("POST", b"/a?b=c", None).unwrap();
+        for (name, value) in [
+            ("Connection", "keep-alive, X-Trace, Host"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-Trace", "1"),
+            ("Host", "app.example"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "websocket"),
+            ("Accept", "*/*"),
+        ] {
+            request.append_header(name, value).unwrap();
+        }
+        strip_hop_by_hop(&mut request);
+        let mut left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "host"]);
+    }
+}

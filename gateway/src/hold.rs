@@ -1,0 +1,102 @@
+//! Step 5: the quote, set aside in the book and written to the journal before the backend hears of the call.
+
+use std::sync::Arc;
+
+use ledger::{Credits, Grant, Hold, HoldRefused, Outcome, Period, PlanName, UsageEvent, UsageEventId};
+use pricing::Plugin;
+use refusal::Refusal;
+
+use crate::authorize::Permit;
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::quote::Quoted;
+use crate::read::RequestBody;
+use crate::rules::Settlement;
+use crate::routes::Route;
+use crate::stop::Stop;
+
+/// Credits held for a call that may now go out. Settling consumes it; dropped, it voids itself. Only this step makes one.
+pub(crate) struct OpenHold {
+    pub(crate) hold: Hold,
+    /// The event as it stands if the gateway dies now.
+    pub(crate) event: UsageEvent,
+    pub(crate) grant: Grant,
+    /// Percent of the limit at which the client is warned.
+    pub(crate) warning_percent: u8,
+    pub(crate) plan: PlanName,
+    pub(crate) quoted: Quoted,
+}
+
+impl OpenHold {
+    pub(crate) fn plugin(&self) -> &Arc<Plugin> {
+        &self.quoted.plugin
+    }
+}
+
+/// Holds the quote if the period's grant allows it.
+pub(crate) async fn open(
+    gateway: &Gateway,
+    call: &Call,
+    permit: Permit,
+    quoted: Quoted,
+    route: &Route,
+    body: &RequestBody,
+) -> Result<OpenHold, Stop> {
+    if gateway.is_shutting_down() {
+        return Err(Refusal::ShuttingDown.into());
+    }
+    let now = gateway.clock.now();
+    let period = Period::of(now);
+    let organization = &permit.record().organization;
+    let book = gateway.books.find(&organization.organization_id, period).await.map_err(|error| {
+        tracing::error!(%error, source = ?std::error::Error::source(&error), "a balance cannot be read");
+        Refusal::StoreUnavailable
+    })?;
+    let grant = permit.record().grant();
+    let hold = book.open(quoted.quote.credits, grant).map_err(|refused| refusal(refused, period))?;
+    let mut event = UsageEvent {
+        id: UsageEventId::new(now),
+        organization_id: organization.organization_id.clone(),
+        user_id: permit.member().user_id.clone(),
+        event_type: route.event_type.clone(),
+        event_name: quoted.definition.name.clone(),
+        category: quoted.definition.category.clone(),
+        definition_version: quoted.definition.version,
+        occurred_at: now,
+        settled_at: now,
+        outcome: Outcome::Interrupted,
+        credits: Credits::ZERO,
+        held: quoted.quote.credits,
+        items: quoted.quote.items.clone(),
+        plugin: Arc::clone(quoted.plugin.identity()),
+        signals: body.extracted.signals.clone(),
+        session_id: body.extracted.session.clone(),
+        request_id: call.request_id.clone(),
+        endpoint: Arc::clone(&route.path),
+        upstream_status: None,
+    };
+    if gateway.rules.load().settlement.interrupted == Settlement::Capture {
+        event.credits = event.held;
+    }
+    gateway.journal.open_hold(&event).await.map_err(|error| {
+        tracing::error!(%error, "a hold cannot be written to the journal");
+        Refusal::JournalUnavailable
+    })?;
+    let warning_percent = organization.alert_thresholds.warning;
+    let plan = permit.record().plan.plan.clone();
+    Ok(OpenHold { hold, event, grant, warning_percent, plan, quoted })
+}
+
+fn refusal(refused: HoldRefused, period: Period) -> Refusal {
+    let resets_at = period.end();
+    match refused {
+        HoldRefused::Credits { available, needed } => {
+            Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }
+        }
+        HoldRefused::Calls { limit } => Refusal::CallLimitExceeded { limit, resets_at },
+        HoldRefused::Amount(amount) => {
+            tracing::error!(%amount, "a quote cannot be held");
+            Refusal::PricingUnavailable
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The usage paths on the gateway's own port: the admin API, called in this process, so that the front end keeps one
+//! origin.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use pingora::http::{Method, ResponseHeader, header};
+use pingora::proxy::Session;
+use refusal::Refusal;
+use tower::ServiceExt;
+
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::stop::Stop;
+use crate::{headers, read};
+
+/// The longest answer that the admin API gives; a page of history is far below it.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Hands the request to the admin API and its answer to the client.
+pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Result<(), Stop> {
+    let body = read::whole(session, admin_api::BODY_BYTES_MAX).await?;
+    let request = request(session, call, body).ok_or_else(|| Refusal::InvalidRequest("The request is not well-formed.".to_owned()))?;
+    let answer = match gateway.own.clone().oneshot(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    };
+    let (parts, body) = answer.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
+        tracing::error!(%error, "the admin API's answer cannot be read");
+        Refusal::StoreUnavailable
+    })?;
+    let body = body.to_bytes();
+    let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len()))?;
+    for (name, value) in &parts.headers {
+        header.append_header(name.clone(), value.clone())?;
+    }
+    headers::strip_from_answer(&mut header);
+    header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
+    let head = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(header), head).await?;
+    if !head {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+fn request(session: &Session, call: &Call, body: Bytes) -> Option<axum::http::Request<Body>> {
+    let client = session.req_header();
+    let target = client.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut request = axum::http::Request::builder().method(client.method.clone()).uri(target);
+    *request.headers_mut()? = client.headers.clone();
+    let origin = admin_api::Origin {
+        request_id: call.request_id.clone(),
+        remote_address: session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip()),
+    };
+    request.extension(origin).body(Body::from(body)).ok()
+}

@@ -1,0 +1,44 @@
+//! Requests that are no business of ours: through Pingora's own phases, untouched but for the request's name.
+
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{ErrorSource, ErrorType};
+use refusal::Refusal;
+
+use crate::call::Call;
+use crate::{answer, headers};
+
+/// Names the request for the backend.
+pub(crate) fn request(header: &mut RequestHeader, call: &Call) -> pingora::Result<()> {
+    headers::to_origin_form(header);
+    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())
+}
+
+/// Names the request for the client, unless the backend did.
+pub(crate) fn response(header: &mut ResponseHeader, call: &Call) -> pingora::Result<()> {
+    if header.headers.contains_key(headers::REQUEST_ID) {
+        return Ok(());
+    }
+    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())
+}
+
+/// Answers a request that could not be passed on, if an answer can still be read.
+pub(crate) async fn failed(session: &mut Session, error: &pingora::Error, call: &mut Call) -> FailToProxy {
+    let refusal = match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Refusal::BodyTimeout),
+        (ErrorSource::Downstream, _) => Some(Refusal::InvalidRequest("The request is not well-formed HTTP.".to_owned())),
+        (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::ConnectTimedout) => Some(Refusal::UpstreamTimeout),
+        _ => Some(Refusal::UpstreamUnavailable),
+    };
+    let unanswered = session.response_written().is_none();
+    let error_code = match refusal.filter(|_| unanswered) {
+        Some(refusal) => {
+            session.set_keepalive(None);
+            let written = answer::refuse(session, call, &refusal).await;
+            written.map_or(0, |()| refusal.status())
+        }
+        None => 0,
+    };
+    FailToProxy { error_code, can_reuse_downstream: false }
+}

@@ -1,0 +1,70 @@
+//! Pingora's hooks in the order in which they run, each naming the module that does the work, and nothing else.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora::modules::http::HttpModules;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::call::{Call, new_request_id};
+use crate::gateway::Gateway;
+use crate::{access_log, connection, passthrough, request};
+
+/// The proxy.
+pub(crate) struct Proxy(pub(crate) Arc<Gateway>);
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Call;
+
+    fn new_ctx(&self) -> Call {
+        Call::new(self.0.metrics.unknown_route(), new_request_id())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {} // Nothing is compressed: bytes pass as they are.
+
+    async fn early_request_filter(&self, session: &mut Session, _call: &mut Call) -> pingora::Result<()> {
+        connection::limit(session);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, call: &mut Call) -> pingora::Result<bool> {
+        request::answered(&self.0, session, call).await
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, _call: &mut Call) -> pingora::Result<Box<HttpPeer>> {
+        Ok(self.0.upstream.peer())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        header: &mut RequestHeader,
+        call: &mut Call,
+    ) -> pingora::Result<()> {
+        passthrough::request(header, call)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        header: &mut ResponseHeader,
+        call: &mut Call,
+    ) -> pingora::Result<()> {
+        passthrough::response(header, call)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &pingora::Error, call: &mut Call) -> FailToProxy {
+        passthrough::failed(session, error, call).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&pingora::Error>, call: &mut Call) {
+        access_log::write(&self.0, session, error, call);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _call: &Call, _error: &pingora::Error) -> bool {
+        true // The access log has the line, with the cause.
+    }
+}

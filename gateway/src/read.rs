@@ -1,0 +1,88 @@
+//! Step 3: the body, read once, kept as one piece, sent as it came.
+
+use bytes::{Bytes, BytesMut};
+use payload::signals::{Extracted, InvalidJson};
+use pingora::http::header;
+use pingora::proxy::Session;
+use refusal::Refusal;
+use tokio::time::timeout;
+
+use crate::gateway::Gateway;
+use crate::routes::Route;
+use crate::stop::Stop;
+
+/// How much of an oversized body is read after its refusal, so that the client sees the answer and not a reset.
+const DRAIN_BYTES_MAX: usize = 256 * 1024;
+
+/// A whole body and what of it the price depends on. Only this step makes one.
+pub(crate) struct RequestBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) extracted: Extracted,
+}
+
+/// Reads the body in any framing, up to `server.max_body`, within `server.body_timeout`.
+pub(crate) async fn body(gateway: &Gateway, session: &mut Session, route: &Route) -> Result<RequestBody, Stop> {
+    let rules = gateway.rules.load_full();
+    let bytes = match timeout(rules.body_timeout, whole(session, rules.body_bytes_max)).await {
+        Ok(read) => read?,
+        Err(_elapsed) => return Err(Refusal::BodyTimeout.into()),
+    };
+    let extracted = route.extractor.extract(&bytes).map_err(|why| Refusal::InvalidJson(sentence(&why)))?;
+    Ok(RequestBody { bytes, extracted })
+}
+
+/// Reads at most `bytes_max` bytes, whatever the header promises.
+pub(crate) async fn whole(session: &mut Session, bytes_max: usize) -> Result<Bytes, Stop> {
+    let too_large = || Refusal::BodyTooLarge(u64::try_from(bytes_max).unwrap_or(u64::MAX));
+    let promised = session.get_header(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if promised.is_some_and(|promised: usize| promised > bytes_max) {
+        drain(session).await;
+        return Err(too_large().into());
+    }
+    expect_continue(session).await?;
+    let Some(first) = session.read_request_body().await? else { return Ok(Bytes::new()) };
+    if first.len() > bytes_max {
+        drain(session).await;
+        return Err(too_large().into());
+    }
+    if promised == Some(first.len()) {
+        return Ok(first);
+    }
+    let mut collected = BytesMut::with_capacity(promised.unwrap_or(0).max(first.len()));
+    collected.extend_from_slice(&first);
+    while let Some(chunk) = session.read_request_body().await? {
+        if collected.len().saturating_add(chunk.len()) > bytes_max {
+            drain(session).await;
+            return Err(too_large().into());
+        }
+        collected.extend_from_slice(&chunk);
+    }
+    Ok(collected.freeze())
+}
+
+/// Tells a client that waits for it to go on. Nobody else does in `request_filter`.
+async fn expect_continue(session: &mut Session) -> Result<(), Stop> {
+    let expected = session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expected {
+        let keepalive = session.get_keepalive();
+        session.write_continue_response().await?;
+        // Writing the interim answer before the body is read turns keep-alive off: the body is read next.
+        session.set_keepalive(keepalive);
+    }
+    Ok(())
+}
+
+async fn drain(session: &mut Session) {
+    session.set_keepalive(None);
+    let mut left = DRAIN_BYTES_MAX;
+    while let Ok(Some(chunk)) = session.read_request_body().await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+fn sentence(why: &InvalidJson) -> String {
+    format!("{} at line {} column {}", why.reason, why.line, why.column)
+}

@@ -1,0 +1,124 @@
+//! Server-sent events: each passes at once; at the end the hold is settled and our one `usage` event is added.
+
+use bytes::Bytes;
+use payload::content::Gunzip;
+use payload::events::EventRelay;
+use pingora::http::{ResponseHeader, header};
+use pingora::proxy::Session;
+
+use super::{Client, Coding, client_header, coding, frame};
+use crate::call::Call;
+use crate::forward::{Answer, NoAnswer};
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::hold::OpenHold;
+use crate::settle::{self, Ending};
+use crate::stop::Stop;
+
+/// Passes the stream on, settles, adds `usage`.
+pub(super) async fn deliver(
+    gateway: &Gateway,
+    session: &mut Session,
+    call: &mut Call,
+    answer: Answer,
+    hold: OpenHold,
+) -> Result<(), Stop> {
+    let Answer { header, mut body } = answer;
+    let mut events = Events::new(coding(&header), gateway.rules.load().response_bytes_max);
+    let mut ending = Ending { status: Some(header.status.as_u16()), request_bytes: hold.event.signals.body_bytes, ..Ending::default() };
+    let opening = stream_header(session, call, &header, &hold, events.readable())?;
+    let mut client = Client::new(session);
+    client.header(opening, false).await;
+    let ended = loop {
+        match body.next(gateway).await {
+            Ok(Some(piece)) => {
+                ending.response_bytes = ending.response_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+                match events.push(piece) {
+                    Some(ready) => client.body(ready, false).await,
+                    None => break Err(NoAnswer { refusal: refusal::Refusal::UpstreamUnavailable, reached: true, timed_out: false }),
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(failure) => break Err(failure),
+        }
+    };
+    call.backend += body.waited;
+    // A stream that falls silent is cut, not timed out: what was streamed was delivered.
+    ending.cut = ended.is_err();
+    match settle::settle(gateway, call, hold, ending).await {
+        Ok(usage) => client.body(events.finish(&usage.to_json(), ended.is_err()), ended.is_ok()).await,
+        // The header is out: the client sees a stream that breaks off, and nothing was charged.
+        Err(unrecorded) => {
+            call.refused = Some(unrecorded.code());
+            return Err(broken("the charge could not be recorded"));
+        }
+    }
+    call.client_left = client.gone;
+    match ended {
+        Ok(()) => Ok(()),
+        Err(_) => Err(broken("the backend broke off")),
+    }
+}
+
+/// Ends the client's stream where it is, visibly.
+fn broken(why: &'static str) -> Stop {
+    pingora::Error::explain(pingora::ErrorType::ConnectionClosed, why).into_up().into()
+}
+
+fn stream_header(
+    session: &mut Session,
+    call: &Call,
+    answer: &ResponseHeader,
+    hold: &OpenHold,
+    readable: bool,
+) -> pingora::Result<ResponseHeader> {
+    let mut header = client_header(answer, call)?;
+    header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())?;
+    if readable {
+        headers::strip_of_the_bytes(&mut header);
+        header.remove_header(&header::CONTENT_LENGTH);
+        header.remove_header(&header::CONTENT_ENCODING);
+    }
+    frame(session, &mut header)?;
+    // Proxies in front of us must neither change nor gather the events.
+    header.insert_header(header::CACHE_CONTROL, "no-cache, no-transform")?;
+    header.insert_header("x-accel-buffering", "no")?;
+    Ok(header)
+}
+
+/// The stream's events, compressed or not. A coding that we cannot undo passes untouched, without `usage`.
+enum Events {
+    Plain(EventRelay),
+    Gzip(Box<Gunzip>, EventRelay),
+    Opaque,
+}
+
+impl Events {
+    fn new(coding: Coding, piece_bytes_max: usize) -> Self {
+        match coding {
+            Coding::Identity => Self::Plain(EventRelay::new()),
+            Coding::Gzip => Self::Gzip(Box::new(Gunzip::new(piece_bytes_max)), EventRelay::new()),
+            Coding::Opaque => Self::Opaque,
+        }
+    }
+
+    fn readable(&self) -> bool {
+        !matches!(self, Self::Opaque)
+    }
+
+    /// What may go on now; `None` where the coding is damaged.
+    fn push(&mut self, piece: Bytes) -> Option<Bytes> {
+        match self {
+            Self::Plain(relay) => Some(relay.push(piece)),
+            Self::Gzip(gunzip, relay) => Some(relay.push(gunzip.push(&piece).ok()?.into())),
+            Self::Opaque => Some(piece),
+        }
+    }
+
+    fn finish(self, usage: &str, cut: bool) -> Bytes {
+        match self {
+            Self::Plain(relay) | Self::Gzip(_, relay) => relay.finish(usage, cut).into(),
+            Self::Opaque => Bytes::new(),
+        }
+    }
+}

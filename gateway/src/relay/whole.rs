@@ -1,0 +1,162 @@
+//! Answers that are kept until they are whole, then settled, then sent with an exact length: an answer that breaks off
+//! becomes a clean 502, and JSON gets its `usage`.
+
+use bytes::{Bytes, BytesMut};
+use payload::{content, splice};
+use pingora::http::{Method, ResponseHeader, StatusCode, header};
+use pingora::proxy::Session;
+
+use super::{Client, Coding, client_header, coding, content_type, frame, give_up};
+use crate::call::Call;
+use crate::forward::{Answer, AnswerBody, NoAnswer};
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::hold::OpenHold;
+use crate::settle::{self, Ending};
+use crate::stop::Stop;
+use crate::usage::Usage;
+
+/// Reads the answer up to `upstream.max_response`, settles, sends.
+pub(super) async fn deliver(
+    gateway: &Gateway,
+    session: &mut Session,
+    call: &mut Call,
+    answer: Answer,
+    hold: OpenHold,
+) -> Result<(), Stop> {
+    let Answer { header, mut body } = answer;
+    let bytes_max = gateway.rules.load().response_bytes_max;
+    let kept = keep(gateway, &mut body, &header, bytes_max).await;
+    call.backend += body.waited;
+    let ending = Ending { status: Some(header.status.as_u16()), request_bytes: hold.event.signals.body_bytes, ..Ending::default() };
+    match kept {
+        Err(failure) => Err(give_up(gateway, call, hold, failure, ending).await),
+        Ok(Kept::Whole(bytes)) => {
+            let usage = settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
+            send_whole(session, call, &header, bytes, &usage, bytes_max).await
+        }
+        Ok(Kept::First(bytes)) => {
+            let usage = settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
+            send_on(gateway, session, call, &header, bytes, body, &usage).await
+        }
+    }
+}
+
+enum Kept {
+    /// All of it.
+    Whole(Bytes),
+    /// More than is kept: this, and the rest still to come.
+    First(Bytes),
+}
+
+async fn keep(
+    gateway: &Gateway,
+    body: &mut AnswerBody,
+    header: &ResponseHeader,
+    bytes_max: usize,
+) -> Result<Kept, NoAnswer> {
+    let promised = header.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let Some(first) = body.next(gateway).await? else { return Ok(Kept::Whole(Bytes::new())) };
+    if promised == Some(first.len()) {
+        // The end is read too, so that the connection can be kept.
+        return match body.next(gateway).await? {
+            None => Ok(Kept::Whole(first)),
+            Some(_) => Err(NoAnswer { refusal: refusal::Refusal::UpstreamUnavailable, reached: true, timed_out: false }),
+        };
+    }
+    let mut kept = BytesMut::with_capacity(promised.unwrap_or(0).clamp(first.len(), bytes_max.max(first.len())));
+    kept.extend_from_slice(&first);
+    while let Some(piece) = body.next(gateway).await? {
+        kept.extend_from_slice(&piece);
+        if kept.len() > bytes_max {
+            return Ok(Kept::First(kept.freeze()));
+        }
+    }
+    Ok(Kept::Whole(kept.freeze()))
+}
+
+async fn send_whole(
+    session: &mut Session,
+    call: &mut Call,
+    answer: &ResponseHeader,
+    bytes: Bytes,
+    usage: &Usage,
+    bytes_max: usize,
+) -> Result<(), Stop> {
+    let mut header = client_header(answer, call)?;
+    usage.set_headers(&mut header)?;
+    let bodiless = session.req_header().method == Method::HEAD
+        || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
+    let mut client = Client::new(session);
+    if bodiless {
+        client.header(header, true).await;
+    } else {
+        let bytes = match with_usage(answer, &bytes, usage, bytes_max) {
+            Some(spliced) => {
+                headers::strip_of_the_bytes(&mut header);
+                header.remove_header(&header::CONTENT_ENCODING);
+                Bytes::from(spliced)
+            }
+            None => bytes,
+        };
+        header.insert_header(header::CONTENT_LENGTH, bytes.len())?;
+        client.header(header, false).await;
+        client.body(bytes, true).await;
+    }
+    call.client_left = client.gone;
+    Ok(())
+}
+
+/// The body with `usage` in it; `None` where the answer is not a whole JSON object of a success.
+fn with_usage(answer: &ResponseHeader, bytes: &Bytes, usage: &Usage, bytes_max: usize) -> Option<Vec<u8>> {
+    let eligible = answer.status.is_success()
+        && answer.status != StatusCode::PARTIAL_CONTENT
+        && !answer.headers.contains_key(header::CONTENT_RANGE)
+        && content_type(answer).is_some_and(content::is_json);
+    match coding(answer) {
+        _ if !eligible => None,
+        Coding::Identity => splice::splice_usage(bytes, &usage.to_json()),
+        Coding::Gzip => {
+            let plain = content::gunzip_bounded(bytes, bytes_max).ok()?;
+            splice::splice_usage(&plain, &usage.to_json())
+        }
+        Coding::Opaque => None,
+    }
+}
+
+/// Passes an answer on that is too long to be kept. It is settled already; what follows is relayed as it comes.
+async fn send_on(
+    gateway: &Gateway,
+    session: &mut Session,
+    call: &mut Call,
+    answer: &ResponseHeader,
+    first: Bytes,
+    mut rest: AnswerBody,
+    usage: &Usage,
+) -> Result<(), Stop> {
+    let mut header = client_header(answer, call)?;
+    usage.set_headers(&mut header)?;
+    frame(session, &mut header)?;
+    let mut client = Client::new(session);
+    client.header(header, false).await;
+    client.body(first, false).await;
+    let ended = loop {
+        match rest.next(gateway).await {
+            Ok(Some(piece)) => client.body(piece, false).await,
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    call.backend += rest.waited;
+    call.client_left = client.gone;
+    if ended {
+        client.body(Bytes::new(), true).await;
+        return Ok(());
+    }
+    // A visibly broken answer: the length is short, or the last chunk is missing.
+    Err(pingora::Error::explain(pingora::ErrorType::ConnectionClosed, "the backend broke off").into_up().into())
+}
+
+fn length(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

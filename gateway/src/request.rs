@@ -1,0 +1,72 @@
+//! What a request is, and so which way it takes: ours, paid, free for members, or through to the backend.
+
+use std::sync::Arc;
+
+use pingora::proxy::Session;
+use refusal::Refusal;
+
+use crate::call::{Call, sound_request_id};
+use crate::gateway::Gateway;
+use crate::routes::Matched;
+use crate::stop::Stop;
+use crate::{answer, canonical, headers, journey, own};
+
+/// Whether we answered the request, or Pingora is to pass it to the backend.
+enum Handled {
+    Answered,
+    PassOn,
+}
+
+/// Whether the request is answered: by its journey, or by a refusal.
+pub(crate) async fn answered(gateway: &Gateway, session: &mut Session, call: &mut Call) -> pingora::Result<bool> {
+    match handle(gateway, session, call).await {
+        Ok(Handled::Answered) => Ok(true),
+        Ok(Handled::PassOn) => Ok(false),
+        Err(Stop::Refused(refusal)) => answer::refuse(session, call, &refusal).await.map(|()| true),
+        Err(Stop::Broken(error)) => Err(error),
+    }
+}
+
+/// Sends a request its way.
+async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Result<Handled, Stop> {
+    if let Some(id) = session.get_header(&headers::REQUEST_ID).and_then(|id| sound_request_id(id.as_bytes())) {
+        call.request_id = id;
+    }
+    let path = canonical::read(path_of(session)).map_err(Refusal::PathNotCanonical)?;
+    if admin_api::is_ours(session.req_header().uri.path()) {
+        call.route = gateway.metrics.own_route();
+        own::serve(gateway, session, call).await?;
+        return Ok(Handled::Answered);
+    }
+    match gateway.rules.load_full().routes.find(&session.req_header().method, &path) {
+        Matched::Unmetered => {
+            call.route = gateway.metrics.unmetered_route();
+            Ok(Handled::PassOn)
+        }
+        Matched::Metered(route, organization) => {
+            call.route = Arc::clone(&route.path);
+            call.organization = Some(organization.to_string());
+            let place = Arc::clone(&gateway.places).try_acquire_owned();
+            call.place = Some(place.map_err(|_| Refusal::TooManyInFlight)?);
+            journey::paid(gateway, session, call, route, organization).await?;
+            Ok(Handled::Answered)
+        }
+        Matched::MembersOnly(route, organization) => {
+            call.route = Arc::clone(&route.path);
+            call.organization = Some(organization.to_string());
+            journey::free(gateway, session, organization).await?;
+            Ok(Handled::PassOn)
+        }
+        Matched::LookAlike => Err(Refusal::PathNotCanonical("the look of a metered path without being one").into()),
+        Matched::NoSuchOrganization => Err(Refusal::Forbidden.into()),
+    }
+}
+
+/// The path as it came over the wire, without its query: what is read is what is sent on.
+fn path_of(session: &Session) -> &[u8] {
+    let raw = match session.req_header().uri.scheme() {
+        Some(_) => session.req_header().uri.path().as_bytes(),
+        None => session.req_header().raw_path(),
+    };
+    raw.split(|byte| *byte == b'?').next().unwrap_or(raw)
+}

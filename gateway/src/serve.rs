@@ -1,0 +1,273 @@
+//! Start-up and shut-down: the parts in the order in which they depend on each other, and back.
+//!
+//! The accept loop is our own (Pingora documents the arrangement at `HttpProxy::new`): a port that cannot be bound fails
+//! the start, the port of `:0` can be read, and a drain ends when the last call has, not after a fixed sleep.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use access::Authenticator;
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use journal::Journal;
+use ledger::Clock;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::l4::listener::Listener;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use pricing::Pricing;
+use store::SqliteStore;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use crate::books::Books;
+use crate::embedded::{Embedded, Plugins};
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::organizations::Organizations;
+use crate::proxy::Proxy;
+use crate::upstream::Upstream;
+use crate::applier;
+
+/// How often changes made by other processes are looked for.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// How often gauges are read and old books closed.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// The wait after a failed accept: a process out of descriptors must not spin.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Why a gateway did not start: what was being done, and the cause.
+pub type StartError = anyhow::Error;
+
+/// A gateway that serves.
+pub struct Running {
+    /// Where clients call.
+    pub address: SocketAddr,
+    /// Where operators call: metrics, health, the admin API.
+    pub admin_address: SocketAddr,
+    gateway: Arc<Gateway>,
+    store: Arc<SqliteStore>,
+    stop_accepting: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    connections: JoinHandle<()>,
+    admin: JoinHandle<()>,
+    background: JoinSet<()>,
+    grace: Duration,
+}
+
+/// Starts every part and binds both ports. On return the gateway takes calls.
+pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let listener = bind(options.listen, "server.listen").await?;
+    let admin_listener = bind(options.admin_listen, "admin.listen").await?;
+    let store = Arc::new(SqliteStore::open(options.store.clone()).await.context("database.url")?);
+    let metrics = Metrics::new().context("metrics")?;
+    let journal = open_journal(&options, &metrics, &*clock, &store).await?;
+    let gateway = Arc::new(assemble(&options, clock, &store, journal, metrics).await?);
+    let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+    let (stop_accepting, accepting) = watch::channel(false);
+    let (stop_admin, administering) = watch::channel(false);
+    let mut background = JoinSet::new();
+    background.spawn(applier::run(gateway.journal.clone(), store.clone(), Arc::clone(&gateway.metrics)));
+    background.spawn(follow_changes(Arc::clone(&gateway)));
+    background.spawn(sample(Arc::clone(&gateway)));
+    background.spawn(Arc::clone(&gateway.upstream).follow_name());
+    let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
+    let connections = tokio::spawn(accept(listener, Arc::clone(&gateway), accepting, options.shutdown_grace));
+    tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
+    Ok(Running {
+        address,
+        admin_address,
+        gateway,
+        store,
+        stop_accepting,
+        stop_admin,
+        connections,
+        admin,
+        background,
+        grace: options.shutdown_grace,
+    })
+}
+
+impl Running {
+    /// Swaps the reloadable part of the configuration in. Calls on their way end by the old one.
+    pub fn reload(&self, options: &Options) -> Result<(), StartError> {
+        let rules = options.rules();
+        let taken = rules.is_ok();
+        self.gateway.metrics.reloaded(taken);
+        self.gateway.rules.store(Arc::new(rules.context("routes")?));
+        Ok(())
+    }
+
+    /// Notes a configuration that was refused: the old one stays.
+    pub fn reload_refused(&self) {
+        self.gateway.metrics.reloaded(false);
+    }
+
+    /// Takes no new calls, lets those on their way end within the grace time, writes everything down.
+    pub async fn stop(mut self) {
+        self.gateway.shutting_down.store(true, Ordering::SeqCst);
+        self.stop_accepting.send_replace(true);
+        if let Err(error) = self.connections.await {
+            tracing::error!(%error, "the accept loop ended badly");
+        }
+        if timeout(self.grace, self.gateway.journal.caught_up()).await.is_err() {
+            tracing::warn!("usage events stay in the journal: the next start applies them");
+        }
+        self.stop_admin.send_replace(true);
+        if timeout(self.grace, &mut self.admin).await.is_err() {
+            self.admin.abort();
+        }
+        self.background.shutdown().await;
+        if let Err(error) = self.gateway.journal.close().await {
+            tracing::error!(%error, "the journal did not close cleanly");
+        }
+        self.store.close().await;
+        tracing::info!("the gateway stopped");
+    }
+}
+
+async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+/// Opens the journal and applies what an earlier life left in it: balances are complete before the first call.
+async fn open_journal(
+    options: &Options,
+    metrics: &Arc<Metrics>,
+    clock: &dyn Clock,
+    store: &SqliteStore,
+) -> Result<Journal, StartError> {
+    let (opened, now, observer) = (options.journal.clone(), clock.now(), Arc::clone(metrics));
+    let opening = tokio::task::spawn_blocking(move || Journal::open(opened, observer, now));
+    let (journal, recovery) = opening.await?.context("journal.directory")?;
+    for record in &recovery.set_aside {
+        tracing::error!(record, "a damaged record of the journal was set aside");
+    }
+    let replay = applier::replay(&journal, store).await;
+    let replayed = replay.map_err(|error| anyhow::anyhow!(error)).context("database.url: the journal cannot be replayed")?;
+    if replayed > 0 {
+        tracing::info!(replayed, interrupted = recovery.interrupted.len(), "the journal of an earlier life was replayed");
+    }
+    Ok(journal)
+}
+
+async fn assemble(
+    options: &Options,
+    clock: Arc<dyn Clock>,
+    store: &Arc<SqliteStore>,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+) -> Result<Gateway, StartError> {
+    let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
+    let books = Arc::new(Books::new(store.clone()));
+    let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
+    let (pricing_options, pricing_clock, observer) = (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+    // Compiling takes a while and must not hold a worker.
+    let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
+    let pricing = compiling.await?.context("pricing.plugin")?;
+    let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
+    let live = Embedded { books: Arc::clone(&books), organizations: Arc::clone(&organizations), journal: journal.clone() };
+    let context = admin_api::Context {
+        directory: store.clone(),
+        usage: store.clone(),
+        authenticator: Arc::clone(&authenticator),
+        clock: Arc::clone(&clock),
+        live: Arc::new(live),
+        pricing: Arc::new(Plugins(Arc::clone(&pricing))),
+    };
+    Ok(Gateway {
+        rules: ArcSwap::from_pointee(options.rules().context("routes")?),
+        own: admin_api::router(Arc::new(context)),
+        places: Arc::new(Semaphore::new(options.in_flight_max)),
+        shutting_down: Arc::new(AtomicBool::new(false)),
+        clock,
+        authenticator,
+        organizations,
+        books,
+        pricing,
+        journal,
+        upstream,
+        metrics,
+    })
+}
+
+/// Accepts connections until told to stop, then lets those that are open end within the grace time.
+async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let conf = Arc::new(ServerConf { threads: tokio::runtime::Handle::current().metrics().num_workers(), ..ServerConf::default() });
+    let mut proxy = HttpProxy::new(Proxy(gateway), conf);
+    proxy.handle_init_modules();
+    let (proxy, listener) = (Arc::new(proxy), Listener::from(listener));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(mut stream) => {
+                    if let Err(error) = stream.set_nodelay() {
+                        tracing::debug!(%error, "a connection ended before it began");
+                        continue;
+                    }
+                    connections.spawn(connection(Arc::clone(&proxy), Box::new(stream), stop.clone()));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no connection can be accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            },
+            Some(_ended) = connections.join_next() => {}
+            _ = stop.changed() => break,
+        }
+    }
+    drop(listener);
+    proxy.http_cleanup().await;
+    let drained = timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(open = connections.len(), "the grace time is over: connections are cut");
+    }
+}
+
+/// One connection, request after request.
+async fn connection(proxy: Arc<HttpProxy<Proxy>>, stream: pingora::protocols::Stream, stop: watch::Receiver<bool>) {
+    let mut next = proxy.process_new(stream, &stop).await;
+    while let Some(stream) = next {
+        next = proxy.process_new(stream, &stop).await;
+    }
+}
+
+async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: bool, mut stop: watch::Receiver<bool>) {
+    let (metrics, health) = (Arc::clone(&gateway), Arc::clone(&gateway));
+    let operations = admin_api::operations_router(admin_api::Operations {
+        metrics: Arc::new(move || metrics.metrics.render()),
+        ready: Arc::new(move || health.ready()),
+    });
+    let router = if embedded { operations.merge(gateway.own.clone()) } else { operations };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+async fn follow_changes(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = gateway.organizations.follow().await {
+            tracing::warn!(%error, "changes made elsewhere cannot be read");
+        }
+    }
+}
+
+async fn sample(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+    loop {
+        ticks.tick().await;
+        let now = gateway.clock.now();
+        gateway.books.close_before(ledger::Period::of(now));
+        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), now);
+    }
+}

@@ -1,0 +1,105 @@
+//! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
+
+use ledger::{BookSnapshot, Credits, Outcome};
+use pricing::{Call as PricedCall, CallOutcome, Quote};
+use refusal::Refusal;
+
+use crate::call::{Call, Charge};
+use crate::gateway::Gateway;
+use crate::hold::OpenHold;
+use crate::rules::Settlement;
+use crate::usage::Usage;
+
+/// How a call ended at the backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ending {
+    /// The backend's status; `None` where it gave none.
+    pub(crate) status: Option<u16>,
+    /// Bytes of the request's body.
+    pub(crate) request_bytes: u64,
+    /// Bytes of the answer's body, as far as it came.
+    pub(crate) response_bytes: u64,
+    /// Whether the answer was cut: its stream broke off.
+    pub(crate) cut: bool,
+    /// Whether the backend ran out of time.
+    pub(crate) timed_out: bool,
+}
+
+impl Ending {
+    /// Whether the call is charged: 2xx is; the rest as `[settlement]` says.
+    fn settlement(self, gateway: &Gateway) -> Settlement {
+        let policy = gateway.rules.load().settlement;
+        match self.status {
+            _ if self.timed_out => policy.timeout,
+            Some(200..=299) if self.cut => policy.cut_stream,
+            Some(200..=299) => Settlement::Capture,
+            Some(400..=499) => policy.client_error,
+            Some(500..=599) | None => policy.server_error,
+            // An informational or redirecting answer did no work.
+            Some(_) => Settlement::Void,
+        }
+    }
+}
+
+/// Settles a hold. Refused only where the event cannot be written down; then nothing is charged.
+pub(crate) async fn settle(
+    gateway: &Gateway,
+    call: &mut Call,
+    open: OpenHold,
+    ending: Ending,
+) -> Result<Usage, Refusal> {
+    let charge = match ending.settlement(gateway) {
+        Settlement::Capture => Some(price(&open, ending)),
+        Settlement::Void => None,
+    };
+    let OpenHold { hold, mut event, grant, warning_percent, .. } = open;
+    event.settled_at = gateway.clock.now().max(event.occurred_at);
+    event.upstream_status = ending.status;
+    (event.outcome, event.credits) = match &charge {
+        Some(charge) => (Outcome::Captured, charge.credits),
+        None => (Outcome::Voided, Credits::ZERO),
+    };
+    if let Some(charge) = charge {
+        event.items = charge.items;
+    }
+    gateway.journal.settle(&event).await.map_err(|error| {
+        tracing::error!(%error, event = %event.id, "a usage event cannot be written to the journal");
+        Refusal::JournalUnavailable
+    })?;
+    let book: BookSnapshot = match event.outcome {
+        Outcome::Captured => hold.capture(event.credits),
+        Outcome::Voided | Outcome::Interrupted => hold.void(),
+    };
+    gateway.metrics.settled(&event);
+    call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
+    Ok(Usage::new(&event, book, grant, warning_percent))
+}
+
+/// Gives a hold back without a trace: the backend never heard of the call.
+pub(crate) async fn forget(gateway: &Gateway, open: OpenHold) {
+    let OpenHold { hold, event, .. } = open;
+    if let Err(error) = gateway.journal.forget(event.id).await {
+        tracing::error!(%error, event = %event.id, "a hold cannot be struck from the journal");
+    }
+    hold.void();
+}
+
+/// What the plugin that quoted the call makes of its ending. A plugin that fails now leaves its quote standing.
+fn price(open: &OpenHold, ending: Ending) -> Quote {
+    let quote = &open.quoted.quote;
+    if open.plugin().settles_at_quote() {
+        return quote.clone();
+    }
+    let call = PricedCall { definition: &open.quoted.definition, plan: &open.plan, signals: &open.event.signals };
+    let outcome = CallOutcome {
+        status: ending.status.unwrap_or(0),
+        request_bytes: ending.request_bytes,
+        response_bytes: ending.response_bytes,
+        complete: !ending.cut && !ending.timed_out,
+        ..CallOutcome::default()
+    };
+    open.plugin().settle(&call, quote, &outcome).unwrap_or_else(|error| {
+        tracing::error!(cause = error.cause(), event = %open.event.id, "the pricing plugin did not settle: its quote stands");
+        quote.clone()
+    })
+}

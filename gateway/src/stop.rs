@@ -1,0 +1,23 @@
+//! Why a journey ends before its end.
+
+use refusal::Refusal;
+
+/// Ends a step: by our choice, or because something broke.
+pub(crate) enum Stop {
+    /// An answer that we chose; `answer` renders it.
+    Refused(Refusal),
+    /// The connection to the client is broken; Pingora ends it.
+    Broken(Box<pingora::Error>),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Box<pingora::Error>> for Stop {
+    fn from(error: Box<pingora::Error>) -> Self {
+        Self::Broken(error)
+    }
+}
