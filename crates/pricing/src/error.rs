@@ -1,0 +1,121 @@
+//! Why there is no price, and why there is no plugin.
+
+/// Why a call gets no price.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PricingError {
+    /// The plugin declines the call, in its own words: for the caller to read.
+    #[error("declined: {0}")]
+    Refused(String),
+    /// The plugin says that the definition is wrong, in its own words: for the operator to read.
+    #[error("misconfigured: {0}")]
+    Misconfigured(String),
+    /// The plugin does not price this event type.
+    #[error("not an event type that the plugin prices")]
+    NotPriced,
+    /// It ran out of time.
+    #[error("out of time")]
+    TimeLimit,
+    /// It asked for more memory than it may have.
+    #[error("out of memory")]
+    MemoryLimit,
+    /// It nested calls too deeply.
+    #[error("out of stack")]
+    StackOverflow,
+    /// It executed an instruction that traps.
+    #[error("trapped")]
+    Trap,
+    /// Its answer is longer than it may be.
+    #[error("the answer is too long")]
+    OutputLimit,
+    /// The items do not add up to the total.
+    #[error("the items do not add up to the total")]
+    WrongSum,
+    /// An amount is below zero, over the cap, or over the quote.
+    #[error("an amount is out of range")]
+    OutOfRange,
+    /// A label is empty, too long, or has control characters.
+    #[error("a label is no plain text")]
+    InvalidText,
+    /// The host could not run it.
+    #[error("the host could not run the plugin: {0}")]
+    Host(String),
+}
+
+impl PricingError {
+    /// The cause, one of a fixed set: the label in metrics.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "declined",
+            Self::Misconfigured(_) => "misconfigured",
+            Self::NotPriced => "not_priced",
+            Self::TimeLimit => "time_limit",
+            Self::MemoryLimit => "memory_limit",
+            Self::StackOverflow => "stack_overflow",
+            Self::Trap => "trap",
+            Self::OutputLimit => "output_limit",
+            Self::WrongSum => "wrong_sum",
+            Self::OutOfRange => "out_of_range",
+            Self::InvalidText => "invalid_text",
+            Self::Host(_) => "host",
+        }
+    }
+}
+
+/// Why a file is no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is too large.
+    #[error("it has {bytes} bytes; allowed are {bytes_max}")]
+    TooLarge {
+        /// What it has.
+        bytes: u64,
+        /// What it may have.
+        bytes_max: u64,
+    },
+    /// It is no WebAssembly component, or a damaged one.
+    #[error("it is no sound WebAssembly component: {0}")]
+    NotAComponent(String),
+    /// It asks for something from outside.
+    #[error("it imports {0}; a plugin may import nothing")]
+    Imports(String),
+    /// It does not export what a plugin exports.
+    #[error("it is no pricing plugin: {0}")]
+    Exports(String),
+    /// It took too long to compile.
+    #[error("it took longer than {0} ms to compile")]
+    CompileTime(u128),
+    /// It describes itself wrongly.
+    #[error("its description is wrong: {0}")]
+    Description(&'static str),
+    /// It failed its trial.
+    #[error("it failed its trial: {0}")]
+    Trial(#[from] PricingError),
+    /// The host could not be set up.
+    #[error("the host cannot be set up: {0}")]
+    Host(String),
+}
+
+impl LoadError {
+    /// The cause, one of a fixed set: the label in metrics.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable",
+            Self::TooLarge { .. } => "file_too_large",
+            Self::NotAComponent(_) => "not_a_component",
+            Self::Imports(_) => "imports",
+            Self::Exports(_) => "exports",
+            Self::CompileTime(_) => "compile_time",
+            Self::Description(_) => "description",
+            Self::Trial(_) => "trial",
+            Self::Host(_) => "host",
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! One plugin, compiled: asked for a price in a fresh instance each time.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use ledger::{ChargeItem, Credits, EventDefinition, EventType, PlanName, PluginIdentity, Scalar, Signals};
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store, Trap};
+
+use crate::engine::{self, Limits};
+use crate::error::{LoadError, PricingError};
+use crate::options::Options;
+use crate::{answer, engine::epochs};
+
+pub(crate) mod bindings {
+    //! Generated from `pricing-plugins/wit`, whose comments are the documentation.
+    #![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::as_conversions)]
+    wasmtime::component::bindgen!({ path: "../../pricing-plugins/wit", world: "plugin" });
+}
+
+use bindings::PluginPre;
+use bindings::exports::gateway::pricing::price_list as wit;
+
+/// A call to be priced.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The kind of call.
+    pub definition: &'a EventDefinition,
+    /// The organisation's plan.
+    pub plan: &'a PlanName,
+    /// What is known of the request.
+    pub signals: &'a Signals,
+}
+
+/// A price: its items add up to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The total, between zero and the cap.
+    pub credits: Credits,
+    /// What it is for.
+    pub items: Vec<ChargeItem>,
+}
+
+/// How a call ended at the backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallOutcome {
+    /// The backend's status; 0 where it gave none.
+    pub status: u16,
+    /// Length of the request's body in bytes.
+    pub request_bytes: u64,
+    /// Length of the answer's body in bytes.
+    pub response_bytes: u64,
+    /// Whether the answer came whole.
+    pub complete: bool,
+    /// Tokens that the backend counted, where it said so.
+    pub input_tokens: Option<u64>,
+    /// Tokens that the backend counted, where it said so.
+    pub output_tokens: Option<u64>,
+}
+
+/// A plugin that is ready to price.
+pub struct Plugin {
+    identity: Arc<PluginIdentity>,
+    event_types: HashSet<String>,
+    settles_at_quote: bool,
+    bytes: u64,
+    engine: Engine,
+    component: PluginPre<Limits>,
+    options: Options,
+}
+
+impl Plugin {
+    /// Loads the file at `options.path`: reads, compiles aside, checks, tries.
+    pub fn load(options: &Options) -> Result<Self, LoadError> {
+        let bytes = read(&options.path, options.file_bytes_max)?;
+        let engine = engine::new(options).map_err(LoadError::Host)?;
+        Self::from_bytes(bytes, &engine, options)
+    }
+
+    /// Loads a component from its bytes.
+    pub(crate) fn from_bytes(bytes: Vec<u8>, engine: &Engine, options: &Options) -> Result<Self, LoadError> {
+        let (length, sha256) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), sha256(&bytes));
+        let component = compile(bytes, engine, options.compile_time_max)?;
+        let identity = PluginIdentity { name: String::new(), version: String::new(), sha256 };
+        let mut plugin = Self {
+            identity: Arc::new(identity),
+            event_types: HashSet::new(),
+            settles_at_quote: false,
+            bytes: length,
+            engine: engine.clone(),
+            component: component.0,
+            options: options.clone(),
+        };
+        plugin.introduce()?;
+        plugin.trial()?;
+        Ok(plugin)
+    }
+
+    /// Name, version and hash.
+    pub fn identity(&self) -> &Arc<PluginIdentity> {
+        &self.identity
+    }
+
+    /// The file's length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The event types that it names, sorted; none means all that have a definition.
+    pub fn event_types(&self) -> Vec<&str> {
+        let mut named: Vec<&str> = self.event_types.iter().map(String::as_str).collect();
+        named.sort_unstable();
+        named
+    }
+
+    /// Whether it prices an event type.
+    pub fn prices(&self, event_type: &EventType) -> bool {
+        self.event_types.is_empty() || self.event_types.contains(event_type.as_str())
+    }
+
+    /// Whether a call that succeeds costs exactly its quote, so that [`Plugin::settle`] need not be asked.
+    pub fn settles_at_quote(&self) -> bool {
+        self.settles_at_quote
+    }
+
+    /// The most that a call can cost.
+    pub fn quote(&self, call: &Call<'_>) -> Result<Quote, PricingError> {
+        if !self.prices(&call.definition.event_type) {
+            return Err(PricingError::NotPriced);
+        }
+        let asked = to_wit(call);
+        let answered = self.run(|store, plugin| plugin.gateway_pricing_price_list().call_quote(store, &asked))?;
+        let price = answered.map_err(answer::refusal)?;
+        answer::price(price, self.options.credits_per_call_max, &self.options)
+    }
+
+    /// What a call did cost: at most its quote.
+    pub fn settle(&self, call: &Call<'_>, quote: &Quote, outcome: &CallOutcome) -> Result<Quote, PricingError> {
+        let asked = to_wit(call);
+        let item = |item: &ChargeItem| wit::Item { label: item.label.clone(), price: item.credits.micros() };
+        let quoted = wit::Price { total: quote.credits.micros(), items: quote.items.iter().map(item).collect() };
+        let outcome = wit::Outcome {
+            status: outcome.status,
+            request_bytes: outcome.request_bytes,
+            response_bytes: outcome.response_bytes,
+            complete: outcome.complete,
+            input_tokens: outcome.input_tokens,
+            output_tokens: outcome.output_tokens,
+        };
+        let settle = |store: &mut Store<Limits>, plugin: &bindings::Plugin| {
+            plugin.gateway_pricing_price_list().call_settle(store, &asked, &quoted, outcome)
+        };
+        let price = self.run(settle)?.map_err(answer::refusal)?;
+        answer::price(price, quote.credits, &self.options)
+    }
+
+    /// Asks the plugin what it is.
+    fn introduce(&mut self) -> Result<(), LoadError> {
+        let said = self.run(|store, plugin| plugin.gateway_pricing_price_list().call_describe(store))?;
+        if !answer::is_label(&said.name) || !answer::is_label(&said.version) {
+            return Err(LoadError::Description("name and version are 1 to 64 bytes without control characters"));
+        }
+        if said.event_types.iter().any(|event_type| event_type.parse::<EventType>().is_err()) {
+            return Err(LoadError::Description("an event type is 1 to 128 bytes without control characters"));
+        }
+        let sha256 = self.identity.sha256.clone();
+        self.identity = Arc::new(PluginIdentity { name: said.name, version: said.version, sha256 });
+        self.event_types = said.event_types.into_iter().collect();
+        self.settles_at_quote = said.settles_at_quote;
+        Ok(())
+    }
+
+    /// Prices one plain call, so that a plugin which cannot price at all never becomes active. A refusal is an answer.
+    fn trial(&self) -> Result<(), LoadError> {
+        let event_type = self.event_types().first().copied().unwrap_or("trial").to_owned();
+        let (Ok(event_type), Ok(plan)) = (event_type.parse(), "free".parse()) else { return Ok(()) };
+        let definition = EventDefinition {
+            event_type,
+            name: "Trial".to_owned(),
+            category: "trial".to_owned(),
+            base_credits: Credits::from_micros(Credits::MICROS_PER_CREDIT),
+            complexity: None,
+            features: std::collections::BTreeMap::new(),
+            version: 1,
+        };
+        let call = Call { definition: &definition, plan: &plan, signals: &Signals::default() };
+        match self.quote(&call) {
+            Ok(_) | Err(PricingError::Refused(_) | PricingError::Misconfigured(_)) => Ok(()),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Runs one call in a fresh instance, which is gone afterwards whatever happened.
+    fn run<T>(
+        &self,
+        call: impl FnOnce(&mut Store<Limits>, &bindings::Plugin) -> wasmtime::Result<T>,
+    ) -> Result<T, PricingError> {
+        let mut store = Store::new(&self.engine, Limits::new(&self.options));
+        store.limiter(|limits| limits);
+        store.set_epoch_deadline(epochs(self.options.time_max));
+        store.set_hostcall_fuel(self.options.output_bytes_max);
+        let instance = self.component.instantiate(&mut store);
+        let called = instance.and_then(|instance| call(&mut store, &instance));
+        called.map_err(|error| fault(&error, store.data().exceeded))
+    }
+}
+
+/// Names what went wrong in an instance.
+fn fault(error: &wasmtime::Error, limit_exceeded: bool) -> PricingError {
+    if limit_exceeded {
+        return PricingError::MemoryLimit;
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => PricingError::TimeLimit,
+        Some(Trap::StackOverflow) => PricingError::StackOverflow,
+        Some(_) => PricingError::Trap,
+        None => {
+            let text = format!("{error:#}");
+            // The host's own type for this is private; its text is pinned by a test with the faulty plugin.
+            if text.contains("fuel") { PricingError::OutputLimit } else { PricingError::Host(text) }
+        }
+    }
+}
+
+/// Reads a plugin's file, bounded.
+pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.display().to_string(), source };
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > bytes_max {
+        return Err(LoadError::TooLarge { bytes, bytes_max });
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+/// The file's hash, in lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Compiled(PluginPre<Limits>);
+
+/// Compiles in a thread of its own, so that it can be given up.
+fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Compiled, LoadError> {
+    let (done, wait) = mpsc::channel();
+    let engine = engine.clone();
+    let compiler = std::thread::Builder::new().name("pricing-compiler".to_owned());
+    let started = compiler.spawn(move || {
+        // The receiver may have given up; then nobody wants the result.
+        drop(done.send(link(&bytes, &engine)));
+    });
+    started.map_err(|error| LoadError::Host(error.to_string()))?;
+    match wait.recv_timeout(time_max) {
+        Ok(linked) => linked,
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(LoadError::CompileTime(time_max.as_millis())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(LoadError::NotAComponent("the compiler gave up".to_owned())),
+    }
+}
+
+fn link(bytes: &[u8], engine: &Engine) -> Result<Compiled, LoadError> {
+    let component = Component::from_binary(engine, bytes).map_err(|error| LoadError::NotAComponent(first_line(&error)))?;
+    if let Some((name, _)) = component.component_type().imports(engine).next() {
+        return Err(LoadError::Imports(name.to_owned()));
+    }
+    let linked = Linker::new(engine).instantiate_pre(&component).and_then(PluginPre::new);
+    linked.map(Compiled).map_err(|error| LoadError::Exports(first_line(&error)))
+}
+
+fn first_line(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+fn to_wit(call: &Call<'_>) -> wit::Call {
+    let Call { definition, plan, signals } = call;
+    let scalar = |scalar: &Scalar| match scalar {
+        Scalar::Flag(flag) => wit::Scalar::Flag(*flag),
+        Scalar::Integer(integer) => wit::Scalar::Integer(*integer),
+        Scalar::Text(text) => wit::Scalar::Text(text.clone()),
+    };
+    let add_on = |(flag, price): (&String, &Credits)| wit::AddOn { flag: flag.clone(), price: price.micros() };
+    wit::Call {
+        definition: wit::EventDefinition {
+            event_type: definition.event_type.to_string(),
+            base: definition.base_credits.micros(),
+            complexity: definition.complexity.map(|clamp| wit::Clamp { min: clamp.min.0, max: clamp.max.0 }),
+            add_ons: definition.features.iter().map(add_on).collect(),
+        },
+        plan: plan.to_string(),
+        signals: wit::Signals {
+            text_units: signals.text_units,
+            item_count: signals.item_count,
+            flags: signals.flags.clone(),
+            scalars: signals.scalars.iter().map(|(name, value)| (name.clone(), scalar(value))).collect(),
+            body_bytes: signals.body_bytes,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

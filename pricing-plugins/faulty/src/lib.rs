@@ -1,0 +1,77 @@
+//! A plugin that does one wrong thing for each event type: the host's limits are tested with it.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+wit_bindgen::generate!({ path: "../wit", world: "plugin" });
+
+use exports::gateway::pricing::price_list::{Call, Description, Guest, Item, Outcome, Price, Refusal};
+
+/// Survives only if an instance is used twice.
+static CALLS: AtomicI64 = AtomicI64::new(0);
+
+struct Faulty;
+
+impl Guest for Faulty {
+    fn describe() -> Description {
+        Description { name: "faulty".into(), version: "1.0.0".into(), event_types: Vec::new(), settles_at_quote: false }
+    }
+
+    fn quote(call: Call) -> Result<Price, Refusal> {
+        let one = |price| Price { total: price, items: vec![Item { label: "base".into(), price }] };
+        Ok(match call.definition.event_type.as_str() {
+            "trap" => core::arch::wasm32::unreachable(),
+            "loop" => loop {
+                black_box(());
+            },
+            "recursion" => one(recurse(call.definition.base)),
+            "memory" => one(grow()),
+            "output" => one_label("x".repeat(1 << 20)),
+            "items" => Price { total: 0, items: (0..100_000).map(|_| Item { label: "i".into(), price: 0 }).collect() },
+            "wrong_sum" => Price { total: 2, ..one(1) },
+            "overflow" => {
+                let item = || Item { label: "i".into(), price: i64::MAX };
+                Price { total: -2, items: vec![item(), item()] }
+            }
+            "negative" => one(-1),
+            "absurd" => one(i64::MAX),
+            "control" => one_label("line\nbreak".into()),
+            "empty_label" => one_label(String::new()),
+            "decline" => return Err(Refusal::Decline("no such thing here".into())),
+            "misconfigured" => return Err(Refusal::Misconfigured("no base price".into())),
+            "state" => one(CALLS.fetch_add(1, Ordering::Relaxed) * 1_000_000),
+            _ => one(call.definition.base),
+        })
+    }
+
+    fn settle(call: Call, quoted: Price, outcome: Outcome) -> Result<Price, Refusal> {
+        Ok(match call.definition.event_type.as_str() {
+            "settle_more" => Price { total: quoted.total + 1, items: vec![Item { label: "more".into(), price: quoted.total + 1 }] },
+            "settle_trap" => core::arch::wasm32::unreachable(),
+            "by_bytes" => {
+                let price = i64::try_from(outcome.response_bytes).unwrap_or(i64::MAX).min(quoted.total);
+                Price { total: price, items: vec![Item { label: "bytes".into(), price }] }
+            }
+            _ => quoted,
+        })
+    }
+}
+
+fn one_label(label: String) -> Price {
+    Price { total: 0, items: vec![Item { label, price: 0 }] }
+}
+
+// Twice, so that the compiler cannot make a loop of it; without locals, so that it is the host's stack that runs out.
+#[inline(never)]
+fn recurse(depth: i64) -> i64 {
+    if depth == i64::MIN { 0 } else { recurse(depth.wrapping_add(1)) ^ recurse(depth.wrapping_add(2)) }
+}
+
+fn grow() -> i64 {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+export!(Faulty);
