@@ -1,0 +1,292 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger::{
+    Actor, Change, Changed, Credits, Directory as _, EventDefinition, HistoryFilter, ManagementUpdate, Member, NewOrganization,
+    OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus, Timestamp, UsageEvent,
+    UsageEventId, UsageLimits, UsageStore as _, UserId,
+};
+
+use super::Fresh;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+fn change() -> Change {
+    let actor = Actor { user_id: "op".into(), role: "platform_admin".into(), remote_address: Some("::1".into()), request_id: None };
+    Change { actor, at: at("2026-11-24T08:00:00Z") }
+}
+
+fn acme(plan: &str) -> NewOrganization {
+    NewOrganization {
+        organization_id: id("acme"),
+        name: "Acme".into(),
+        plan: id(plan),
+        subscription_status: SubscriptionStatus::Active,
+        usage_limits: None,
+    }
+}
+
+fn event(organization: &str, user: &str, when: &str, credits: i64) -> UsageEvent {
+    let occurred_at = at(when);
+    UsageEvent {
+        id: UsageEventId::new(occurred_at),
+        organization_id: id(organization),
+        user_id: id(user),
+        event_type: id("structuring_diagnose"),
+        event_name: "Problem diagnosis".into(),
+        category: "ai_analysis".into(),
+        definition_version: 1,
+        occurred_at,
+        settled_at: occurred_at,
+        outcome: Outcome::Captured,
+        credits: Credits::from_micros(credits),
+        held: Credits::from_micros(credits),
+        items: Vec::new(),
+        plugin: Arc::new(PluginIdentity { name: "standard".into(), version: "1.0.0".into(), sha256: "00".into() }),
+        signals: Signals::default(),
+        session_id: None,
+        request_id: id("req_1"),
+        endpoint: "/x".into(),
+        upstream_status: Some(200),
+    }
+}
+
+const FIRST_PAGE: PageRequest = PageRequest { page: 1, limit: 50 };
+
+pub(super) async fn the_price_list_is_there_from_the_start(fresh: Fresh) {
+    let definitions = fresh.store.event_definitions().await.unwrap();
+    assert_eq!(definitions.len(), 14);
+    let diagnose = definitions.iter().find(|definition| definition.event_type.as_str() == "structuring_diagnose").unwrap();
+    assert_eq!(diagnose.base_credits, Credits::from_whole(10).unwrap());
+    assert_eq!(diagnose.complexity.unwrap().max.to_string(), "2.5");
+    assert_eq!(diagnose.features.get("traceback"), Credits::from_whole(3).as_ref());
+    let plans = fresh.store.plans().await.unwrap();
+    let shown: Vec<_> = plans.iter().map(|plan| format!("{} {}", plan.plan, plan.overage_rate)).collect();
+    assert_eq!(shown, ["enterprise 0.005", "free 0", "professional 0.01", "starter 0.015"]);
+}
+
+pub(super) async fn an_organisation_needs_a_plan_that_exists(fresh: Fresh) {
+    assert_eq!(fresh.store.put_organization(&acme("gold"), &change()).await.unwrap(), None);
+    assert_eq!(fresh.store.organization(&id("acme")).await.unwrap(), None);
+    assert_eq!(fresh.store.update_management(&id("acme"), &ManagementUpdate::default(), &change()).await.unwrap(), None);
+    let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None };
+    assert_eq!(fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap(), None);
+    assert!(!fresh.store.delete_member(&id("acme"), &id("alice"), &change()).await.unwrap());
+}
+
+pub(super) async fn an_organisation_is_found_with_its_plan_and_members(fresh: Fresh) {
+    fresh.store.put_organization(&acme("starter"), &change()).await.unwrap().unwrap();
+    for role in Role::ALL {
+        let member = Member { user_id: id(role.as_str()), role, name: Some("N".into()), email: None };
+        assert_eq!(fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap(), Some(member));
+    }
+    assert!(fresh.store.delete_member(&id("acme"), &id("viewer"), &change()).await.unwrap());
+    let record = fresh.store.organization(&id("acme")).await.unwrap().unwrap();
+    assert_eq!(record.members.len(), 4);
+    assert_eq!(record.members[&id::<UserId>("billing")].role, Role::Billing);
+    assert_eq!(record.grant().credits.remaining(Credits::ZERO), Credits::from_whole(1000));
+    let limits: UsageLimits = serde_json::from_str(r#"{"monthlyCredits":-1,"aiCallsPerMonth":7}"#).unwrap();
+    let new = NewOrganization { usage_limits: Some(limits), ..acme("starter") };
+    fresh.store.put_organization(&new, &change()).await.unwrap();
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    let grant = fresh.store.organization(&id("acme")).await.unwrap().unwrap().grant();
+    assert_eq!((grant.credits.remaining(Credits::ZERO), grant.calls), (None, Some(7)), "absent limits keep those there");
+}
+
+pub(super) async fn a_change_is_audited_with_old_and_new_values_and_numbered(fresh: Fresh) {
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    let before = fresh.store.revision().await.unwrap();
+    let update = ManagementUpdate {
+        usage_limits: Some(serde_json::from_str(r#"{"monthlyCredits":0.5}"#).unwrap()),
+        alert_thresholds: Some(serde_json::from_str(r#"{"warning":60}"#).unwrap()),
+        auto_scaling: Some(serde_json::json!({"enabled": true})),
+    };
+    let changed = fresh.store.update_management(&id("acme"), &update, &change()).await.unwrap().unwrap();
+    assert_eq!(changed.alert_thresholds.warning, 60);
+    let entries = fresh.store.audit(&id("acme"), None, 10).await.unwrap();
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["auto_scaling.update", "alert_thresholds.update", "usage_limits.update", "organization.create"]);
+    let limits = &entries[2];
+    assert_eq!((limits.old_value.to_string(), limits.new_value.to_string()), ("{}".into(), r#"{"monthlyCredits":0.5}"#.into()));
+    assert_eq!((limits.actor.user_id.as_str(), limits.actor.remote_address.as_deref()), ("op", Some("::1")));
+    assert_eq!(entries[3].old_value, serde_json::Value::Null);
+    assert_eq!(fresh.store.audit(&id("acme"), Some(limits.id), 10).await.unwrap().len(), 1, "the cursor is honoured");
+    let changes = fresh.store.changes_since(before).await.unwrap();
+    assert_eq!(changes.len(), 3);
+    assert_eq!(changes[2], (fresh.store.revision().await.unwrap(), Changed::Organization(id("acme"))));
+}
+
+pub(super) async fn a_change_that_changes_nothing_leaves_no_trace(fresh: Fresh) {
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None };
+    fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap();
+    let revision = fresh.store.revision().await.unwrap();
+    let later = Change { at: at("2027-01-01T00:00:00Z"), ..change() };
+    let again = fresh.store.put_organization(&acme("free"), &later).await.unwrap().unwrap();
+    assert_eq!(again.updated_at, change().at);
+    fresh.store.put_member(&id("acme"), &member, &later).await.unwrap();
+    let plan = fresh.store.plans().await.unwrap().remove(0);
+    fresh.store.put_plan(&plan, &later).await.unwrap();
+    let definition = fresh.store.event_definitions().await.unwrap().remove(0);
+    assert_eq!(fresh.store.put_event_definition(&definition, &later).await.unwrap(), definition);
+    assert_eq!(fresh.store.revision().await.unwrap(), revision);
+}
+
+pub(super) async fn a_definition_counts_its_versions(fresh: Fresh) {
+    let definition = EventDefinition {
+        event_type: id("brand_new"),
+        name: "New".into(),
+        category: "c".into(),
+        base_credits: Credits::from_micros(1_500_000),
+        complexity: None,
+        features: BTreeMap::new(),
+        version: 99,
+    };
+    assert_eq!(fresh.store.put_event_definition(&definition, &change()).await.unwrap().version, 1);
+    let dearer = EventDefinition { base_credits: Credits::from_micros(2), ..definition };
+    assert_eq!(fresh.store.put_event_definition(&dearer, &change()).await.unwrap().version, 2);
+    assert_eq!(fresh.store.put_event_definition(&dearer, &change()).await.unwrap().version, 2);
+}
+
+pub(super) async fn an_event_is_applied_once_however_often_it_comes(fresh: Fresh) {
+    let one = event("acme", "alice", "2026-11-24T08:00:00Z", 28_000_000);
+    let voided = UsageEvent { outcome: Outcome::Voided, credits: Credits::ZERO, ..event("acme", "bob", "2026-11-24T08:00:01Z", 5) };
+    let batch = [one.clone(), one.clone(), voided];
+    assert_eq!(fresh.store.apply(&batch).await.unwrap(), 2);
+    assert_eq!(fresh.store.apply(&batch).await.unwrap(), 0);
+    let balance = fresh.store.balance(&id("acme"), one.period()).await.unwrap();
+    assert_eq!((balance.used, balance.events, balance.calls), (one.credits, 2, 1));
+    let report = fresh.store.report(&id("acme"), one.period(), None).await.unwrap();
+    assert_eq!((report.credits, report.count, report.by_user.len(), report.by_day.len()), (one.credits, 2, 2, 1));
+    assert_eq!(fresh.store.event(&id("acme"), one.id).await.unwrap(), Some(one.clone()));
+    assert_eq!(fresh.store.event(&id("other"), one.id).await.unwrap(), None);
+}
+
+pub(super) async fn an_event_belongs_to_one_period_at_the_months_end(fresh: Fresh) {
+    let last = event("acme", "alice", "2026-11-30T23:59:59.999Z", 1);
+    let first = event("acme", "alice", "2026-12-01T00:00:00Z", 10);
+    fresh.store.apply(&[last.clone(), first.clone()]).await.unwrap();
+    let months = fresh.store.monthly(&id("acme"), id::<Period>("2026-10"), id("2026-12")).await.unwrap();
+    let shown: Vec<_> = months.iter().map(|month| (month.period.to_string(), month.credits.micros(), month.count)).collect();
+    assert_eq!(shown, [("2026-10".into(), 0, 0), ("2026-11".into(), 1, 1), ("2026-12".into(), 10, 1)]);
+    let report = fresh.store.report(&id("acme"), id("2026-12"), Some(&id("alice"))).await.unwrap();
+    assert_eq!((report.credits.micros(), report.by_day[0].day.to_string()), (10, "2026-12-01".into()));
+}
+
+pub(super) async fn all_filters_hold_together(fresh: Fresh) {
+    let mut events = Vec::new();
+    for (number, user) in ["alice", "bob"].into_iter().cycle().take(20).enumerate() {
+        let mut event = event("acme", user, &format!("2026-11-{:02}T10:00:00Z", number + 1), i64::try_from(number).unwrap());
+        event.event_type = id(if number % 4 < 2 { "a" } else { "b" });
+        event.category = if number < 10 { "early" } else { "late" }.into();
+        event.session_id = (number % 5 == 0).then(|| id("s1"));
+        events.push(event);
+    }
+    fresh.store.apply(&events).await.unwrap();
+    let filters = [
+        HistoryFilter { event_type: Some(id("a")), ..HistoryFilter::default() },
+        HistoryFilter { user_id: Some(id("bob")), ..HistoryFilter::default() },
+        HistoryFilter { from: Some(at("2026-11-05T10:00:00Z")), until: Some(at("2026-11-15T10:00:00Z")), ..HistoryFilter::default() },
+        HistoryFilter { category: Some("late".into()), ..HistoryFilter::default() },
+        HistoryFilter { credits_min: Some(Credits::from_micros(3)), credits_max: Some(Credits::from_micros(9)), ..HistoryFilter::default() },
+        HistoryFilter { session_id: Some(id("s1")), ..HistoryFilter::default() },
+        HistoryFilter {
+            event_type: Some(id("a")),
+            user_id: Some(id("alice")),
+            from: Some(at("2026-11-01T10:00:00Z")),
+            until: Some(at("2026-11-20T00:00:00Z")),
+            category: Some("early".into()),
+            credits_min: Some(Credits::ZERO),
+            credits_max: Some(Credits::from_micros(8)),
+            session_id: Some(id("s1")),
+        },
+        HistoryFilter::default(),
+    ];
+    for filter in filters {
+        let mut want: Vec<_> = events.iter().filter(|event| passes(&filter, event)).cloned().collect();
+        want.reverse();
+        let page = fresh.store.history(&id("acme"), &filter, FIRST_PAGE).await.unwrap();
+        let got: Vec<_> = page.events.into_iter().map(|(event, _)| event).collect();
+        assert_eq!(got, want, "{filter:?}");
+        assert_eq!(page.summary.total_events, want.len() as u64);
+        assert_eq!(page.summary.total_credits.micros(), want.iter().map(|event| event.credits.micros()).sum::<i64>());
+        assert_eq!(page.summary.last, want.first().map(|event| event.occurred_at));
+        assert_eq!(page.sessions.is_empty(), want.iter().all(|event| event.session_id.is_none()));
+    }
+}
+
+fn passes(filter: &HistoryFilter, event: &UsageEvent) -> bool {
+    filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+        && filter.user_id.as_ref().is_none_or(|wanted| *wanted == event.user_id)
+        && filter.from.is_none_or(|from| event.occurred_at >= from)
+        && filter.until.is_none_or(|until| event.occurred_at < until)
+        && filter.category.as_ref().is_none_or(|wanted| *wanted == event.category)
+        && filter.credits_min.is_none_or(|min| event.credits >= min)
+        && filter.credits_max.is_none_or(|max| event.credits <= max)
+        && filter.session_id.as_ref().is_none_or(|wanted| Some(wanted) == event.session_id.as_ref())
+}
+
+pub(super) async fn pages_follow_each_other_without_gaps(fresh: Fresh) {
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    let alice = Member { user_id: id("alice"), role: Role::Owner, name: Some("Alice".into()), email: Some("a@x".into()) };
+    fresh.store.put_member(&id("acme"), &alice, &change()).await.unwrap();
+    let events: Vec<_> = (0..7).map(|_| event("acme", "alice", "2026-11-24T08:00:00Z", 1)).collect();
+    fresh.store.apply(&events).await.unwrap();
+    let mut seen = Vec::new();
+    for page in 1..=4 {
+        let got = fresh.store.history(&id("acme"), &HistoryFilter::default(), PageRequest { page, limit: 3 }).await.unwrap();
+        assert_eq!(got.summary.total_events, 7);
+        assert!(got.events.iter().all(|(_, user)| user.name.as_deref() == Some("Alice")));
+        seen.extend(got.events.into_iter().map(|(event, _)| event.id));
+    }
+    seen.sort_unstable();
+    let mut want: Vec<_> = events.iter().map(|event| event.id).collect();
+    want.sort_unstable();
+    assert_eq!(seen, want);
+}
+
+pub(super) async fn one_organisation_sees_nothing_of_another(fresh: Fresh) {
+    let mut ours = event("acme", "alice", "2026-11-24T08:00:00Z", 1);
+    ours.session_id = Some(id("shared"));
+    let mut theirs = event("globex", "alice", "2026-11-24T08:00:00Z", 100);
+    theirs.session_id = Some(id("shared"));
+    fresh.store.apply(&[ours.clone(), theirs]).await.unwrap();
+    let page = fresh.store.history(&id("acme"), &HistoryFilter::default(), FIRST_PAGE).await.unwrap();
+    assert_eq!((page.events.len(), page.summary.total_credits.micros(), page.sessions[0].credits.micros()), (1, 1, 1));
+    assert_eq!(fresh.store.report(&id::<OrganizationId>("acme"), ours.period(), None).await.unwrap().credits.micros(), 1);
+    assert_eq!(fresh.store.balance(&id("nobody"), ours.period()).await.unwrap(), ledger::Balance::default());
+}
+
+pub(super) async fn many_at_once_lose_nothing(fresh: Fresh) {
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let store = Arc::clone(&fresh.store);
+            tokio::spawn(async move {
+                let events: Vec<_> = (0..10).map(|_| event("acme", "alice", "2026-11-24T08:00:00Z", 7)).collect();
+                store.apply(&events).await.unwrap()
+            })
+        })
+        .collect();
+    let mut applied = 0;
+    for task in tasks {
+        applied += task.await.unwrap();
+    }
+    assert_eq!(applied, 200);
+    let balance = fresh.store.balance(&id("acme"), id("2026-11")).await.unwrap();
+    assert_eq!((balance.used.micros(), balance.events), (1_400, 200));
+}
+
+pub(super) async fn everything_survives_a_restart(fresh: Fresh) {
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    let event = event("acme", "alice", "2026-11-24T08:00:00Z", 28_000_000);
+    fresh.store.apply(std::slice::from_ref(&event)).await.unwrap();
+    let fresh = fresh.reopened().await;
+    assert!(fresh.store.organization(&id("acme")).await.unwrap().is_some());
+    assert_eq!(fresh.store.event(&id("acme"), event.id).await.unwrap(), Some(event));
+}

@@ -1,0 +1,45 @@
+//! From the driver's errors to the ledger's two kinds, and why a database does not open.
+
+use ledger::StoreError;
+
+/// Why a database does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address is none that this store knows.
+    #[error("\"{0}\" is no database address; allowed: sqlite:FILE, such as sqlite:data/usage.db")]
+    Address(String),
+    /// Another gateway owns the file.
+    #[error("{0} is owned by another gateway that is running: one gateway owns a SQLite database")]
+    Owned(String),
+    /// The file is not there, and the caller only looks.
+    #[error("{0} does not exist yet; a gateway makes it when it first runs")]
+    Missing(String),
+    /// The file or its folder cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refuses.
+    #[error("the database does not open: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the schema cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// What the driver said, in the ledger's words. What does not decode is damage; everything else may pass.
+pub(crate) fn from_driver(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::ColumnDecode { index, source } => StoreError::Damaged(format!("a bad value in {index}: {source}")),
+        sqlx::Error::ColumnNotFound(column) => StoreError::Damaged(format!("no column {column}")),
+        other => StoreError::Unavailable(Box::new(other)),
+    }
+}
+
+/// A stored value that cannot be: what it was meant to be, and why it is not.
+pub(crate) fn damaged(what: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("a bad {what}: {why}"))
+}

@@ -1,0 +1,117 @@
+//! Pages of usage events, with a summary of all that pass the filter.
+
+use std::collections::BTreeSet;
+
+use ledger::{
+    HistoryFilter, HistoryPage, HistorySummary, OrganizationId, PageRequest, SessionId, SessionUsage, StoreError,
+    Timestamp, UsageEvent, UserId, UserUsage,
+};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteArguments;
+
+use super::{count, credits, from_text, id, to_text};
+use crate::connection::{Connection, Row};
+use crate::error::from_driver;
+
+/// What passes the filter: every part that is given must hold. One text, so that page and summary cannot differ.
+macro_rules! passing {
+    () => {
+        "e.organization_id = $1 AND ($2 IS NULL OR e.event_type = $2) AND ($3 IS NULL OR e.user_id = $3)
+        AND e.occurred_at_ms >= $4 AND e.occurred_at_ms < $5 AND ($6 IS NULL OR e.category = $6)
+        AND e.credits_micros >= $7 AND e.credits_micros <= $8 AND ($9 IS NULL OR e.session_id = $9)"
+    };
+}
+
+const PAGE: &str = concat!(
+    "SELECT e.document, m.name, m.email FROM usage_events e
+    LEFT JOIN members m ON m.organization_id = e.organization_id AND m.user_id = e.user_id WHERE ",
+    passing!(),
+    " ORDER BY e.occurred_at_ms DESC, e.event_id DESC LIMIT $10 OFFSET $11"
+);
+const SUMMARY: &str = concat!(
+    "SELECT CAST(COALESCE(SUM(e.credits_micros), 0) AS BIGINT), COUNT(*), COUNT(DISTINCT e.user_id), MIN(e.occurred_at_ms),
+    MAX(e.occurred_at_ms) FROM usage_events e WHERE ",
+    passing!()
+);
+const SESSIONS: &str = "SELECT session_id, CAST(SUM(credits_micros) AS BIGINT), COUNT(*), MIN(occurred_at_ms), MAX(occurred_at_ms)
+    FROM usage_events WHERE organization_id = $1 AND session_id IN (SELECT value FROM json_each($2))
+    AND ($3 IS NULL OR user_id = $3) GROUP BY session_id ORDER BY 5 DESC, 1";
+
+pub(crate) async fn page(
+    conn: &mut Connection,
+    of: &OrganizationId,
+    filter: &HistoryFilter,
+    page: PageRequest,
+) -> Result<HistoryPage, StoreError> {
+    let offset = i64::from(page.page.saturating_sub(1)).saturating_mul(i64::from(page.limit));
+    let asked = filtered(PAGE, of, filter).bind(i64::from(page.limit)).bind(offset);
+    let rows = asked.fetch_all(&mut *conn).await.map_err(from_driver)?;
+    let events: Vec<(UsageEvent, UserUsage)> = rows.iter().map(read_event).collect::<Result<_, _>>()?;
+    let summary = filtered(SUMMARY, of, filter).fetch_one(&mut *conn).await.map_err(from_driver)?;
+    let sessions: BTreeSet<&str> = events.iter().filter_map(|(event, _)| event.session_id.as_ref().map(SessionId::as_str)).collect();
+    let sessions = sessions_of(conn, of, &sessions, filter.user_id.as_ref()).await?;
+    Ok(HistoryPage { events, sessions, summary: read_summary(&summary)? })
+}
+
+fn filtered<'q>(
+    text: &'static str,
+    of: &'q OrganizationId,
+    filter: &'q HistoryFilter,
+) -> sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments> {
+    sqlx::query(text)
+        .bind(of.as_str())
+        .bind(filter.event_type.as_ref().map(|event_type| event_type.as_str()))
+        .bind(filter.user_id.as_ref().map(UserId::as_str))
+        .bind(filter.from.map_or(i64::MIN, Timestamp::millis))
+        .bind(filter.until.map_or(i64::MAX, Timestamp::millis))
+        .bind(filter.category.as_deref())
+        .bind(filter.credits_min.map_or(i64::MIN, ledger::Credits::micros))
+        .bind(filter.credits_max.map_or(i64::MAX, ledger::Credits::micros))
+        .bind(filter.session_id.as_ref().map(SessionId::as_str))
+}
+
+async fn sessions_of(
+    conn: &mut Connection,
+    of: &OrganizationId,
+    sessions: &BTreeSet<&str>,
+    user: Option<&UserId>,
+) -> Result<Vec<SessionUsage>, StoreError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = sqlx::query(SESSIONS).bind(of.as_str()).bind(to_text(sessions)?).bind(user.map(UserId::as_str));
+    asked.fetch_all(conn).await.map_err(from_driver)?.iter().map(read_session).collect()
+}
+
+fn read_event(row: &Row) -> Result<(UsageEvent, UserUsage), StoreError> {
+    let event: UsageEvent = from_text("usage event", row.try_get(0).map_err(from_driver)?)?;
+    let user = UserUsage {
+        user_id: event.user_id.clone(),
+        name: row.try_get(1).map_err(from_driver)?,
+        email: row.try_get(2).map_err(from_driver)?,
+        credits: event.credits,
+        count: 1,
+    };
+    Ok((event, user))
+}
+
+fn read_summary(row: &Row) -> Result<HistorySummary, StoreError> {
+    let time = |column: usize| row.try_get::<Option<i64>, _>(column).map(|at| at.map(Timestamp::from_millis)).map_err(from_driver);
+    Ok(HistorySummary {
+        total_credits: credits(row.try_get(0).map_err(from_driver)?),
+        total_events: count(row.try_get(1).map_err(from_driver)?)?,
+        unique_users: count(row.try_get(2).map_err(from_driver)?)?,
+        first: time(3)?,
+        last: time(4)?,
+    })
+}
+
+fn read_session(row: &Row) -> Result<SessionUsage, StoreError> {
+    Ok(SessionUsage {
+        id: id("session id", row.try_get(0).map_err(from_driver)?)?,
+        credits: credits(row.try_get(1).map_err(from_driver)?),
+        count: count(row.try_get(2).map_err(from_driver)?)?,
+        first: Timestamp::from_millis(row.try_get(3).map_err(from_driver)?),
+        last: Timestamp::from_millis(row.try_get(4).map_err(from_driver)?),
+    })
+}

@@ -1,0 +1,54 @@
+//! Organisations.
+
+use ledger::{Organization, OrganizationId, StoreError, SubscriptionStatus, Timestamp};
+use sqlx::Row as _;
+
+use super::{from_text, id, to_text};
+use crate::connection::{Connection, Row};
+use crate::error::{damaged, from_driver};
+
+const FIND_ORGANIZATION: &str = "SELECT organization_id, name, plan, subscription_status, usage_limits, alert_thresholds,
+    auto_scaling, created_at_ms, updated_at_ms FROM organizations WHERE organization_id = $1";
+const PUT_ORGANIZATION: &str = "INSERT INTO organizations (organization_id, name, plan, subscription_status, usage_limits,
+    alert_thresholds, auto_scaling, created_at_ms, updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (organization_id) DO UPDATE SET name = excluded.name, plan = excluded.plan,
+    subscription_status = excluded.subscription_status, usage_limits = excluded.usage_limits,
+    alert_thresholds = excluded.alert_thresholds, auto_scaling = excluded.auto_scaling,
+    updated_at_ms = excluded.updated_at_ms";
+
+pub(crate) async fn find(conn: &mut Connection, of: &OrganizationId) -> Result<Option<Organization>, StoreError> {
+    let row = sqlx::query(FIND_ORGANIZATION).bind(of.as_str()).fetch_optional(conn).await.map_err(from_driver)?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(crate) async fn put(conn: &mut Connection, organization: &Organization) -> Result<(), StoreError> {
+    let put = sqlx::query(PUT_ORGANIZATION)
+        .bind(organization.organization_id.as_str())
+        .bind(&organization.name)
+        .bind(organization.plan.as_str())
+        .bind(organization.subscription_status.as_str())
+        .bind(to_text(&organization.usage_limits)?)
+        .bind(to_text(&organization.alert_thresholds)?)
+        .bind(to_text(&organization.auto_scaling)?)
+        .bind(organization.created_at.millis())
+        .bind(organization.updated_at.millis());
+    put.execute(conn).await.map_err(from_driver)?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<Organization, StoreError> {
+    let text = |column: usize| row.try_get::<&str, _>(column).map_err(from_driver);
+    let time = |column: usize| row.try_get(column).map(Timestamp::from_millis).map_err(from_driver);
+    let status = text(3)?;
+    Ok(Organization {
+        organization_id: id("organisation id", text(0)?)?,
+        name: text(1)?.to_owned(),
+        plan: id("plan name", text(2)?)?,
+        subscription_status: SubscriptionStatus::from_name(status).ok_or_else(|| damaged("status", status))?,
+        usage_limits: from_text("usage limits", text(4)?)?,
+        alert_thresholds: from_text("alert thresholds", text(5)?)?,
+        auto_scaling: from_text("auto scaling", text(6)?)?,
+        created_at: time(7)?,
+        updated_at: time(8)?,
+    })
+}
