@@ -2,8 +2,7 @@
 
 use std::io::{Read, Write};
 
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzDecoder;
+use flate2::{read, write};
 
 /// Whether a `Content-Type` says JSON: `application/json`, `text/json` or any `+json` (RFC 6839).
 pub fn is_json(content_type: &str) -> bool {
@@ -35,13 +34,13 @@ pub enum GunzipError {
 pub fn gunzip_bounded(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, GunzipError> {
     let one_more = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     let mut plain = Vec::new();
-    MultiGzDecoder::new(body).take(one_more).read_to_end(&mut plain).map_err(GunzipError::Damaged)?;
+    read::MultiGzDecoder::new(body).take(one_more).read_to_end(&mut plain).map_err(GunzipError::Damaged)?;
     if plain.len() > bytes_max { Err(GunzipError::TooLarge(bytes_max)) } else { Ok(plain) }
 }
 
-/// Undoes gzip piece by piece, each piece at once.
+/// Undoes gzip, of one member or many, piece by piece, each piece at once.
 pub struct Gunzip {
-    decoder: GzDecoder<Bounded>,
+    decoder: write::MultiGzDecoder<Bounded>,
 }
 
 /// Collects what one piece gives, up to a bound.
@@ -67,18 +66,30 @@ impl Write for Bounded {
 impl Gunzip {
     /// A decoder of which no piece may give more than `bytes_max` bytes.
     pub fn new(bytes_max: usize) -> Self {
-        Self { decoder: GzDecoder::new(Bounded { plain: Vec::new(), bytes_max }) }
+        Self { decoder: write::MultiGzDecoder::new(Bounded { plain: Vec::new(), bytes_max }) }
     }
 
     /// What a piece gives.
     pub fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, GunzipError> {
-        let bytes_max = self.decoder.get_ref().bytes_max;
         let decoded = self.decoder.write_all(piece).and_then(|()| self.decoder.flush());
-        decoded.map_err(|error| match error.kind() {
-            std::io::ErrorKind::FileTooLarge => GunzipError::TooLarge(bytes_max),
-            _ => GunzipError::Damaged(error),
-        })?;
-        Ok(std::mem::take(&mut self.decoder.get_mut().plain))
+        self.plain_after(decoded)
+    }
+
+    /// The rest, if any. A body that stops before its checksum is damaged: without this a cut would look like an end.
+    pub fn finish(mut self) -> Result<Vec<u8>, GunzipError> {
+        let finished = self.decoder.try_finish();
+        self.plain_after(finished)
+    }
+
+    fn plain_after(&mut self, decoded: std::io::Result<()>) -> Result<Vec<u8>, GunzipError> {
+        let target = self.decoder.get_mut();
+        match decoded {
+            Ok(()) => Ok(std::mem::take(&mut target.plain)),
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                Err(GunzipError::TooLarge(target.bytes_max))
+            }
+            Err(error) => Err(GunzipError::Damaged(error)),
+        }
     }
 }
 
@@ -134,5 +145,43 @@ mod tests {
         assert_eq!(gunzip.push(&second).unwrap(), b"data: b\n\n");
         assert!(matches!(Gunzip::new(64).push(&gzip(&[0; 65])), Err(GunzipError::TooLarge(64))));
         assert!(matches!(Gunzip::new(64).push(b"not gzip at all"), Err(GunzipError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_compressed_stream_may_be_cut_anywhere_and_must_be_whole_at_its_end() {
+        let whole = [gzip(b"data: a\n\n"), gzip(b"data: b\n\n")].concat();
+        for at in 0..=whole.len() {
+            let mut gunzip = Gunzip::new(64);
+            let mut plain = gunzip.push(&whole[..at]).unwrap();
+            plain.extend(gunzip.push(&whole[at..]).unwrap());
+            plain.extend(gunzip.finish().unwrap());
+            assert_eq!(plain, b"data: a\n\ndata: b\n\n", "cut at {at}");
+        }
+        let end_of_the_first = gzip(b"data: a\n\n").len();
+        for at in (1..whole.len()).filter(|at| *at != end_of_the_first) {
+            let mut gunzip = Gunzip::new(64);
+            gunzip.push(&whole[..at]).unwrap();
+            assert!(matches!(gunzip.finish(), Err(GunzipError::Damaged(_))), "ends at {at}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_gzip_body_must_be_gzip_too() {
+        for garbage in [&b"x"[..], b"\0", b"\0\0\0\0\0\0\0\0\0\0\0\0", b"garbage after the end of the body"] {
+            let body = [&gzip(b"a")[..], garbage].concat();
+            assert!(matches!(gunzip_bounded(&body, 10), Err(GunzipError::Damaged(_))), "{garbage:?}");
+            let mut gunzip = Gunzip::new(10);
+            let pushed = gunzip.push(&body).and_then(|_| gunzip.finish());
+            assert!(matches!(pushed, Err(GunzipError::Damaged(_))), "{garbage:?}");
+        }
+        assert!(matches!(gunzip_bounded(b"", 10), Err(GunzipError::Damaged(_))), "nothing is no gzip");
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_at_the_bound() {
+        let bomb = gzip(&vec![0; 64 << 20]);
+        assert!(matches!(gunzip_bounded(&bomb, 1 << 20), Err(GunzipError::TooLarge(_))));
+        assert!(matches!(Gunzip::new(1 << 20).push(&bomb), Err(GunzipError::TooLarge(_))));
+        assert_eq!(Gunzip::new(3).push(&gzip(b"abc")).unwrap(), b"abc");
     }
 }

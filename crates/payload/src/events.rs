@@ -1,9 +1,12 @@
 //! Server-sent events (WHATWG HTML §9.2): each passes as it came; at the stream's end one `usage` event is added.
 //!
-//! It comes last, after a `data: [DONE]`, because that is where today's clients are safe: those of the OpenAI SDKs read
-//! chunks until `[DONE]` and drain the rest unread, so that a loop over `chunk.choices[0]` never meets it; those of the
-//! Anthropic SDKs skip events whose name they do not know. For readers that look at every `data:` whatever its
-//! name, the object has a `type` and an empty `choices`, the shape that the chat format gives to a chunk about usage.
+//! It comes last, after a `data: [DONE]`, because that is where today's clients are safe. Those of the OpenAI SDKs stop at
+//! `[DONE]`, so that a loop over `chunk.choices[0]` never meets it and the model's own count of tokens stands. Those of the
+//! Anthropic SDKs either skip events whose name they do not know or hand them on as one more event after `message_stop`.
+//!
+//! What the object has besides `usage` is for readers that look at every `data:` whatever its name. Its `type` is
+//! `keepalive`, the one type that carries no state for the Responses clients, which fail on a type they do not know;
+//! its `choices` are empty, as in a chat chunk about usage.
 
 use bytes::Bytes;
 
@@ -46,13 +49,18 @@ impl EventRelay {
     /// The stream's last bytes: our event, after whatever ends the event before it. A stream that was cut inside an
     /// event gets nothing: to end that event would be to deliver it.
     pub fn finish(self, usage: &str, cut: bool) -> Vec<u8> {
-        let ending = match self.line_ends() {
-            _ if self.between_events() => "",
-            _ if cut => return Vec::new(),
-            0 => "\n\n",
-            _ => "\n",
+        let ending = if self.between_events() {
+            ""
+        } else if cut {
+            return Vec::new();
+        } else if self.tail.last() == Some(&b'\n') {
+            "\n"
+        } else {
+            // After a lone CR too: one LF would be its second half and no line end of its own.
+            "\n\n"
         };
-        format!("{ending}event: usage\ndata: {{\"type\":\"usage\",\"choices\":[],\"usage\":{usage}}}\n\n").into_bytes()
+        format!("{ending}event: usage\ndata: {{\"type\":\"keepalive\",\"choices\":[],\"usage\":{usage}}}\n\n")
+            .into_bytes()
     }
 
     fn line_ends(&self) -> usize {
@@ -66,7 +74,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const OURS: &str = "event: usage\ndata: {\"type\":\"usage\",\"choices\":[],\"usage\":{\"creditsConsumed\":5}}\n\n";
+    const OURS: &str =
+        "event: usage\ndata: {\"type\":\"keepalive\",\"choices\":[],\"usage\":{\"creditsConsumed\":5}}\n\n";
 
     fn relay(pieces: &[&[u8]], cut: bool) -> String {
         let mut relay = EventRelay::new();
@@ -90,7 +99,9 @@ mod tests {
             (": heartbeat\n\n", ""),
             ("data: [DONE]\n", "\n"),
             ("data: [DONE]\r\n", "\n"),
+            ("data: [DONE]\r", "\n\n"),
             ("data: [DONE]", "\n\n"),
+            ("\u{feff}", "\n\n"),
         ];
         for (stream, ending) in cases {
             assert_eq!(relay(&[stream.as_bytes()], false), format!("{stream}{ending}{OURS}"), "{stream:?}");
@@ -104,6 +115,27 @@ mod tests {
         assert_eq!(relay(&[b"data: a\n\n"], true), format!("data: a\n\n{OURS}"));
     }
 
+    /// What a browser makes of a stream: the events with data, as (name, data).
+    fn events(stream: &str) -> Vec<(String, String)> {
+        let text = stream.strip_prefix('\u{feff}').unwrap_or(stream).replace("\r\n", "\n").replace('\r', "\n");
+        let (mut events, mut name, mut data) = (Vec::new(), String::new(), Vec::new());
+        let whole_lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        for line in whole_lines.split('\n') {
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                _ if line.is_empty() => {
+                    let (name, data) = (std::mem::take(&mut name), std::mem::take(&mut data));
+                    events.extend((!data.is_empty()).then(|| (name, data.join("\n"))));
+                }
+                "event" => name = value.to_owned(),
+                "data" => data.push(value.to_owned()),
+                _ => {}
+            }
+        }
+        events
+    }
+
     proptest! {
         #[test]
         fn however_a_stream_is_cut_into_pieces_it_ends_the_same(stream in "(data: [a-c]{0,2}|: |\r|\n|\r\n){0,12}", at: prop::sample::Index, then: prop::sample::Index) {
@@ -111,6 +143,21 @@ mod tests {
             let (one, two) = (at.index(bytes.len() + 1), then.index(bytes.len() + 1));
             let (one, two) = (one.min(two), one.max(two));
             prop_assert_eq!(relay(&[&bytes[..one], &bytes[one..two], &bytes[two..]], false), relay(&[bytes], false));
+        }
+
+        #[test]
+        fn a_browser_sees_the_same_events_and_then_ours(stream in "\u{feff}?((event|data|id|x)?:? ?[a-c]{0,2}(\r|\n|\r\n|\n\n)){0,12}(data: [a-c]{0,2})?") {
+            let seen = events(&relay(&[stream.as_bytes()], false));
+            let ours = ("usage".to_owned(), "{\"type\":\"keepalive\",\"choices\":[],\"usage\":{\"creditsConsumed\":5}}".to_owned());
+            let (last, before) = seen.split_last().unwrap();
+            prop_assert_eq!(last, &ours);
+            // Only an event that the stream did not finish may be there besides.
+            let theirs = events(&stream);
+            prop_assert_eq!(&before[..theirs.len()], &theirs[..]);
+            prop_assert!(before.len() <= theirs.len() + 1);
+            let cut = events(&relay(&[stream.as_bytes()], true));
+            prop_assert_eq!(&cut[..theirs.len()], &theirs[..]);
+            prop_assert!(cut[theirs.len()..].iter().all(|event| *event == ours));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Rules, the same as JavaScript's where they meet it: of members that stand twice the last one counts; a text is
 //! measured in UTF-16 code units; blank is what `trim()` empties. A byte order mark is refused, as is nesting past 128.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use ledger::{Scalar, SessionId, Signals};
 
@@ -11,6 +11,9 @@ use crate::json::{self, Fault, Scanner};
 
 /// The longest text scalar that is kept, in bytes; a longer one is left out.
 pub const SCALAR_BYTES_MAX: usize = 256;
+
+/// The most bytes that JSON takes for one byte of text: `\u0041`.
+const ESCAPE_BYTES: usize = 6;
 
 /// What a route's configuration names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +71,9 @@ pub struct Extractor {
     root: Node,
     texts: usize,
     join: TextJoin,
+    /// The flags' names, which two pointers may share: it is set where either says so.
+    flags: Vec<String>,
+    scalars: Vec<String>,
     /// Which texts are the whole body.
     whole_body: Vec<usize>,
 }
@@ -79,11 +85,11 @@ struct Node {
     below: Vec<(String, Self)>,
 }
 
-#[derive(Clone)]
+/// What a place is wanted for, by its number among the pointers of its kind.
 enum Want {
     Text(usize),
-    Flag(String),
-    Scalar(String),
+    Flag(usize),
+    Scalar(usize),
     Session,
 }
 
@@ -91,8 +97,8 @@ enum Want {
 #[derive(Default)]
 struct Found {
     texts: Vec<(u64, u64)>,
-    flags: BTreeMap<String, bool>,
-    scalars: BTreeMap<String, Option<Scalar>>,
+    flags: Vec<bool>,
+    scalars: Vec<Option<Scalar>>,
     session: Option<SessionId>,
 }
 
@@ -105,19 +111,19 @@ impl Extractor {
             if pointer.is_empty() {
                 whole_body.push(index);
             } else {
-                root.want(pointer, |_name| Want::Text(index))?;
+                root.want(pointer, Want::Text(index))?;
             }
         }
-        for pointer in &rules.flags {
-            root.want(pointer, Want::Flag)?;
-        }
-        for pointer in &rules.scalars {
-            root.want(pointer, Want::Scalar)?;
-        }
+        let mut names = |pointers: &[String], want: fn(usize) -> Want| {
+            let numbered = pointers.iter().enumerate();
+            numbered.map(|(index, pointer)| root.want(pointer, want(index))).collect::<Result<Vec<_>, _>>()
+        };
+        let flags = names(&rules.flags, Want::Flag)?;
+        let scalars = names(&rules.scalars, Want::Scalar)?;
         if let Some(pointer) = &rules.session {
-            root.want(pointer, |_name| Want::Session)?;
+            root.want(pointer, Want::Session)?;
         }
-        Ok(Self { root, texts: rules.text.len(), join: rules.join, whole_body })
+        Ok(Self { root, texts: rules.text.len(), join: rules.join, flags, scalars, whole_body })
     }
 
     /// Reads a body. It must be one JSON value in UTF-8.
@@ -126,28 +132,38 @@ impl Extractor {
         if let Err(error) = std::str::from_utf8(body) {
             return Err(invalid(Fault { at: error.valid_up_to(), reason: "bytes that are not UTF-8" }));
         }
-        let mut found = Found { texts: vec![(0, 0); self.texts], ..Found::default() };
+        let mut found = Found {
+            texts: vec![(0, 0); self.texts],
+            flags: vec![false; self.flags.len()],
+            scalars: vec![None; self.scalars.len()],
+            session: None,
+        };
         let mut scanner = Scanner::new(body);
         self.root.read(&mut scanner, &mut found).and_then(|()| scanner.end()).map_err(invalid)?;
         for index in &self.whole_body {
-            let units = std::str::from_utf8(body).map_or(0, |text| text.encode_utf16().count());
             if let Some(text) = found.texts.get_mut(*index) {
-                *text = (count(units), 0);
+                *text = (count(json::count_text_units(body)), 0);
             }
         }
         let (text_units, item_count) = match self.join {
             TextJoin::First => found.texts.into_iter().find(|(units, _)| *units > 0).unwrap_or_default(),
-            TextJoin::Concat => found.texts.iter().fold((0, 0), |(units, items), (more, of)| (units + more, items + of)),
+            TextJoin::Concat => {
+                found.texts.iter().fold((0, 0), |(units, items), (more, of)| (units + more, items + of))
+            }
         };
-        let flags = found.flags.into_iter().filter_map(|(name, set)| set.then_some(name)).collect();
-        let scalars = found.scalars.into_iter().filter_map(|(name, scalar)| Some((name, scalar?))).collect();
+        let flags: BTreeSet<&String> =
+            self.flags.iter().zip(found.flags).filter_map(|(name, set)| set.then_some(name)).collect();
+        let flags = flags.into_iter().cloned().collect();
+        let scalars =
+            self.scalars.iter().zip(found.scalars).filter_map(|(name, scalar)| Some((name.clone(), scalar?))).collect();
         let signals = Signals { text_units, item_count, flags, scalars, body_bytes: count(body.len()) };
         Ok(Extracted { signals, session: found.session })
     }
 }
 
 impl Node {
-    fn want(&mut self, pointer: &str, want: impl FnOnce(String) -> Want) -> Result<(), PointerError> {
+    /// Adds a want; answers its name, which is the pointer's last segment.
+    fn want(&mut self, pointer: &str, want: Want) -> Result<String, PointerError> {
         let bad = || PointerError(pointer.to_owned());
         let mut node = self;
         let mut name = String::new();
@@ -160,8 +176,8 @@ impl Node {
             });
             node = node.below.get_mut(at).map(|(_, below)| below).ok_or_else(bad)?;
         }
-        node.wants.push(want(name));
-        Ok(())
+        node.wants.push(want);
+        Ok(name)
     }
 
     /// Passes the value at this place and notes what is wanted of it and below it.
@@ -177,12 +193,10 @@ impl Node {
                 }
                 None => scanner.value().map(drop),
             })?,
-            Some(b'[') if self.wants.iter().any(|want| matches!(want, Want::Text(_))) => {
-                let measured = measure_items(scanner)?;
+            Some(b'[') if !self.below.is_empty() || self.wants_text() => {
+                let measured = self.items(scanner, found)?;
                 self.note_text(measured, found);
-                return Ok(());
             }
-            Some(b'[') if !self.below.is_empty() => self.items(scanner, found)?,
             _ => drop(scanner.value()?),
         }
         let raw = scanner.text.get(from..scanner.at).unwrap_or_default();
@@ -190,16 +204,32 @@ impl Node {
         Ok(())
     }
 
-    fn items(&self, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), Fault> {
-        let mut index = 0_usize;
+    /// Passes an array and what is wanted below it; answers what its strings measure together and how many they are:
+    /// blank ones are dropped, the rest is as if joined with one space.
+    fn items(&self, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(u64, u64), Fault> {
+        let is_text = self.wants_text();
+        let wanted: Vec<(usize, &Self)> =
+            self.below.iter().filter_map(|(name, node)| Some((index(name)?, node))).collect();
+        let (mut at, mut units, mut items) = (0_usize, 0_u64, 0_u64);
         scanner.array(|scanner| {
-            let node = self.below.iter().find(|(name, _)| *name == index.to_string()).map(|(_, node)| node);
-            index += 1;
-            match node {
-                Some(node) => node.read(scanner, found),
-                None => scanner.value().map(drop),
+            let from = scanner.at;
+            match wanted.iter().find(|(index, _)| *index == at) {
+                Some((_, node)) => node.read(scanner, found)?,
+                None => drop(scanner.value()?),
             }
-        })
+            at += 1;
+            let raw = scanner.text.get(from..scanner.at).unwrap_or_default();
+            if is_text && raw.first() == Some(&b'"') && !json::units(raw).all(is_blank) {
+                units += count(json::count_units(raw)) + u64::from(items > 0);
+                items += 1;
+            }
+            Ok(())
+        })?;
+        Ok((units, items))
+    }
+
+    fn wants_text(&self) -> bool {
+        self.wants.iter().any(|want| matches!(want, Want::Text(_)))
     }
 
     fn member(&self, key: &[u8]) -> Option<&Self> {
@@ -208,10 +238,8 @@ impl Node {
 
     fn note_text(&self, measured: (u64, u64), found: &mut Found) {
         for want in &self.wants {
-            if let Want::Text(index) = want
-                && let Some(text) = found.texts.get_mut(*index)
-            {
-                *text = measured;
+            if let Want::Text(at) = want {
+                set(&mut found.texts, *at, measured);
             }
         }
     }
@@ -220,10 +248,10 @@ impl Node {
         let is_string = raw.first() == Some(&b'"');
         for want in &self.wants {
             match want {
-                Want::Text(_) if is_string => self.note_text((count(json::units(raw).count()), 0), found),
+                Want::Text(at) if is_string => set(&mut found.texts, *at, (count(json::count_units(raw)), 0)),
                 Want::Text(_) => {}
-                Want::Flag(name) => drop(found.flags.insert(name.clone(), raw == b"true")),
-                Want::Scalar(name) => drop(found.scalars.insert(name.clone(), scalar(raw))),
+                Want::Flag(at) => set(&mut found.flags, *at, raw == b"true"),
+                Want::Scalar(at) => set(&mut found.scalars, *at, scalar(raw)),
                 Want::Session => found.session = session(raw),
             }
         }
@@ -232,9 +260,9 @@ impl Node {
     fn forget(&self, found: &mut Found) {
         for want in &self.wants {
             match want {
-                Want::Text(index) => found.texts.get_mut(*index).into_iter().for_each(|text| *text = (0, 0)),
-                Want::Flag(name) => drop(found.flags.remove(name)),
-                Want::Scalar(name) => drop(found.scalars.remove(name)),
+                Want::Text(at) => set(&mut found.texts, *at, (0, 0)),
+                Want::Flag(at) => set(&mut found.flags, *at, false),
+                Want::Scalar(at) => set(&mut found.scalars, *at, None),
                 Want::Session => found.session = None,
             }
         }
@@ -244,19 +272,15 @@ impl Node {
     }
 }
 
-/// An array of strings: blank items dropped, the rest as if joined with one space; how many are left.
-fn measure_items(scanner: &mut Scanner<'_>) -> Result<(u64, u64), Fault> {
-    let (mut units, mut items) = (0_u64, 0_u64);
-    scanner.array(|scanner| {
-        let (from, to) = scanner.value()?;
-        let raw = scanner.text.get(from..to).unwrap_or_default();
-        if raw.first() == Some(&b'"') && !json::units(raw).all(is_blank) {
-            units += count(json::units(raw).count()) + u64::from(items > 0);
-            items += 1;
-        }
-        Ok(())
-    })?;
-    Ok((units, items))
+fn set<T>(places: &mut [T], at: usize, value: T) {
+    if let Some(place) = places.get_mut(at) {
+        *place = value;
+    }
+}
+
+/// The array index that a pointer's segment is, if any: digits without a leading zero.
+fn index(segment: &str) -> Option<usize> {
+    segment.parse().ok().filter(|index: &usize| index.to_string() == segment)
 }
 
 /// What JavaScript's `trim()` removes: its white space and line terminators (ECMA-262 §12.2, §12.3).
@@ -271,7 +295,7 @@ fn scalar(raw: &[u8]) -> Option<Scalar> {
     match raw.first()? {
         b't' => Some(Scalar::Flag(true)),
         b'f' => Some(Scalar::Flag(false)),
-        b'"' => json::text(raw).filter(|text| text.len() <= SCALAR_BYTES_MAX).map(Scalar::Text),
+        b'"' => short_text(raw, SCALAR_BYTES_MAX).map(Scalar::Text),
         b'-' | b'0'..=b'9' => {
             let text = std::str::from_utf8(raw).ok().filter(|text| text.len() <= SCALAR_BYTES_MAX)?;
             Some(text.parse().map_or_else(|_| Scalar::Text(text.to_owned()), Scalar::Integer))
@@ -282,10 +306,18 @@ fn scalar(raw: &[u8]) -> Option<Scalar> {
 
 fn session(raw: &[u8]) -> Option<SessionId> {
     match raw.first()? {
-        b'"' => json::text(raw)?.parse().ok(),
+        b'"' => short_text(raw, SessionId::BYTES_MAX)?.parse().ok(),
         b'-' | b'0'..=b'9' => std::str::from_utf8(raw).ok()?.parse().ok(),
         _ => None,
     }
+}
+
+/// A string of at most `bytes_max` bytes. One that must be longer, at six bytes an escape, is not even decoded.
+fn short_text(raw: &[u8], bytes_max: usize) -> Option<String> {
+    if raw.len() > bytes_max * ESCAPE_BYTES + 2 {
+        return None;
+    }
+    json::text(raw).filter(|text| text.len() <= bytes_max)
 }
 
 fn unescape(segment: &str) -> Option<String> {
@@ -299,8 +331,8 @@ fn count(length: usize) -> u64 {
 
 fn locate(body: &[u8], fault: Fault) -> InvalidJson {
     let before = body.get(..fault.at.min(body.len())).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1) + 1;
     InvalidJson { line, column, reason: fault.reason }
 }
 

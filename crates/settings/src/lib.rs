@@ -1,1 +1,118 @@
-//! settings.
+//! Typed configuration: one TOML file, then the environment; everything read, checked and cross-checked before a port is
+//! bound, and every fault named at once.
+//!
+//! Nothing is silently defaulted that somebody tried to set: an unknown key is a fault. Relative paths are relative to the
+//! working directory. This crate must never print a secret.
+
+mod admin;
+mod auth;
+mod database;
+mod document;
+mod faults;
+mod journal;
+mod log;
+mod pricing;
+mod routes;
+mod section;
+mod secret;
+mod server;
+mod settlement;
+mod units;
+mod upstream;
+
+use std::path::Path;
+
+pub use admin::Admin;
+pub use auth::Auth;
+pub use database::Database;
+pub use faults::{Fault, Faults};
+pub use journal::Journal;
+pub use log::{Log, LogFormat};
+pub use pricing::Pricing;
+pub use routes::{Route, TextJoin};
+pub use secret::Secret;
+pub use server::Server;
+pub use settlement::{Settlement, Verdict};
+pub use upstream::Upstream;
+
+use document::Document;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `[server]`
+    pub server: Server,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[database]`
+    pub database: Database,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[pricing]`
+    pub pricing: Pricing,
+    /// `[settlement]`
+    pub settlement: Settlement,
+    /// `[log]`
+    pub log: Log,
+    /// `[[routes]]`
+    pub routes: Vec<Route>,
+}
+
+/// Reads a file, then what the environment sets over it (`GATEWAY__SECTION__KEY`).
+pub fn load(file: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Settings, Faults> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| Faults::one(Fault::file(&name, error.to_string())))?;
+    parse(&name, &text, env)
+}
+
+/// Reads a configuration from its text; `name` is the file's, for faults.
+pub fn parse(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Settings, Faults> {
+    let mut document = Document::read(name, text, env)?;
+    let settings = Settings {
+        server: Server::read(&mut document),
+        upstream: Upstream::read(&mut document),
+        admin: Admin::read(&mut document),
+        database: Database::read(&mut document),
+        journal: Journal::read(&mut document),
+        auth: Auth::read(&mut document),
+        pricing: Pricing::read(&mut document),
+        settlement: Settlement::read(&mut document),
+        log: Log::read(&mut document),
+        routes: routes::read(&mut document),
+    };
+    if settings.server.listen == settings.admin.listen && settings.server.listen.port() != 0 {
+        document.fault("admin.listen", "is also server.listen", "another address or port");
+    }
+    document.finish()?;
+    Ok(settings)
+}
+
+impl Settings {
+    /// The keys that differ from `other`'s and that a reload cannot change.
+    pub fn fixed_keys_changed(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("server.listen", self.server.listen != other.server.listen),
+            ("server.max_in_flight", self.server.max_in_flight != other.server.max_in_flight),
+            ("server.threads", self.server.threads != other.server.threads),
+            ("server.shutdown_grace", self.server.shutdown_grace != other.server.shutdown_grace),
+            (
+                "upstream",
+                Upstream { max_response: other.upstream.max_response, ..self.upstream.clone() } != other.upstream,
+            ),
+            ("admin", self.admin != other.admin),
+            ("database", self.database != other.database),
+            ("journal", self.journal != other.journal),
+            ("auth", self.auth != other.auth),
+            ("pricing", self.pricing != other.pricing),
+            ("log", self.log != other.log),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

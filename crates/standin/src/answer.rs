@@ -68,7 +68,8 @@ impl Answer {
 
     /// Events in the form of the `OpenAI` API: a word at a time, then `[DONE]`.
     pub(crate) fn streamed(&self, wishes: Wishes) -> Response {
-        let mut events: Vec<Bytes> = self.text().split_inclusive(' ').map(|word| chunk(&json!({"content": word}), None)).collect();
+        let mut events: Vec<Bytes> =
+            self.text().split_inclusive(' ').map(|word| chunk(&json!({"content": word}), None)).collect();
         events.push(chunk(&json!({}), Some("stop")));
         events.push(Bytes::from_static(b"data: [DONE]\n\n"));
         let parts = if wishes.cut() { cut_short(events) } else { events.into_iter().map(Ok).collect() };
@@ -103,6 +104,10 @@ pub(crate) fn paced(parts: Vec<io::Result<Bytes>>, pause: Duration) -> Body {
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
+        if part.is_err() {
+            // The server writes out what it has when the body makes it wait; without that the error would overtake it.
+            tokio::task::yield_now().await;
+        }
         Some((part, parts))
     }))
 }
@@ -120,8 +125,7 @@ fn sized(wishes: Wishes, bytes: Vec<u8>) -> Response {
     let body = if wishes.cut() {
         let halves = [bytes.get(..bytes.len() / 2), bytes.get(bytes.len() / 2..)];
         let halves = halves.into_iter().flatten().map(Bytes::copy_from_slice).collect();
-        // The pause has the first half sent before the connection breaks off.
-        paced(cut_short(halves), Duration::from_millis(1))
+        paced(cut_short(halves), Duration::ZERO)
     } else {
         Body::from(bytes)
     };

@@ -10,10 +10,10 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use crate::BODY_BYTES_MAX;
 use crate::analysis::text_in;
 use crate::answer::{self, Answer};
 use crate::wishes::Wishes;
-use crate::BODY_BYTES_MAX;
 
 /// What every endpoint's path starts with.
 const PREFIX: &str = "/api/organizations/{orgId}";
@@ -55,7 +55,8 @@ pub(crate) fn router(delay: Duration) -> Router {
 
 /// Whether a path is an AI endpoint's.
 pub(crate) fn is_ai_path(path: &str) -> bool {
-    let Some((_organization, rest)) = path.strip_prefix("/api/organizations/").and_then(|path| path.split_once('/')) else {
+    let Some((_organization, rest)) = path.strip_prefix("/api/organizations/").and_then(|path| path.split_once('/'))
+    else {
         return false;
     };
     ENDPOINTS.iter().any(|endpoint| endpoint.path.strip_prefix('/') == Some(rest))

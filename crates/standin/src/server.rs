@@ -117,3 +117,6 @@ fn router(delay: Duration, recorder: Arc<Recorder>) -> Router {
         .layer(middleware::from_fn_with_state(recorder, recorder::record))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,8 +30,8 @@ impl Wishes {
     /// The wishes of a query and a body. A body without wishes has none; wishes that cannot be read are an error.
     pub(crate) fn of(query: &str, body: &Value) -> Result<Self, String> {
         let uri = format!("/?{}", known_pairs(query)).parse().map_err(|error| format!("query: {error}"))?;
-        let axum::extract::Query(in_query) =
-            axum::extract::Query::<Self>::try_from_uri(&uri).map_err(|error| format!("query: {}", error.body_text()))?;
+        let axum::extract::Query(in_query) = axum::extract::Query::<Self>::try_from_uri(&uri)
+            .map_err(|error| format!("query: {}", error.body_text()))?;
         let in_body = match body.get("standin") {
             Some(wishes) => Self::deserialize(wishes).map_err(|error| format!("standin: {error}"))?,
             None => Self::default(),

@@ -40,7 +40,7 @@ fn text_is_measured_as_the_app_does() {
     for (body, units, items) in cases {
         let signals = extract(rules(), body).signals;
         assert_eq!((signals.text_units, signals.item_count), (units, items), "{body}");
-        assert_eq!(signals.body_bytes, body.len() as u64);
+        assert_eq!(signals.body_bytes, count(body.len()));
     }
 }
 
@@ -63,6 +63,38 @@ fn several_pointers_mean_the_first_with_text_or_all_of_them() {
     ];
     for (pointers, join, body, units) in cases {
         assert_eq!(extract(text(pointers, join), body).signals.text_units, units, "{pointers:?} {body}");
+    }
+}
+
+#[test]
+fn one_place_may_be_wanted_for_several_things_and_one_name_stand_for_several_places() {
+    let rules = || SignalRules {
+        text: vec!["/content/0".into(), "/content".into()],
+        join: TextJoin::Concat,
+        flags: vec!["/a/echo".into(), "/b/echo".into()],
+        scalars: vec!["/content/0".into(), "/content".into()],
+        session: Some("/content/0".into()),
+    };
+    let found = extract(rules(), r#"{"content":["ab","c"]}"#);
+    assert_eq!((found.signals.text_units, found.signals.item_count), (6, 2));
+    assert_eq!(found.session.unwrap().as_str(), "ab");
+    assert_eq!(found.signals.scalars, [("0".to_owned(), Scalar::Text("ab".into()))].into());
+    for body in [
+        r#"{"a":{"echo":true},"b":{"echo":false}}"#,
+        r#"{"b":{"echo":true},"a":{"echo":false}}"#,
+        r#"{"b":{"echo":true},"a":{"echo":true}}"#,
+    ] {
+        assert_eq!(extract(rules(), body).signals.flags, ["echo"], "the order of members sets no price: {body}");
+    }
+    let forgotten = extract(rules(), r#"{"a":{"echo":true},"content":["ab"],"a":{},"content":{}}"#);
+    assert_eq!((forgotten.signals.text_units, forgotten.signals.flags.len(), forgotten.session), (0, 0, None));
+}
+
+#[test]
+fn only_an_index_as_rfc_6901_writes_it_finds_an_item() {
+    for (pointer, units) in [("/a/0", 2), ("/a/1", 0), ("/a/00", 0), ("/a/+0", 0), ("/a/-", 0), ("/a/", 0)] {
+        let rules = SignalRules { text: vec![pointer.into()], ..SignalRules::default() };
+        assert_eq!(extract(rules, r#"{"a":["xy"]}"#).signals.text_units, units, "{pointer}");
     }
 }
 
@@ -90,6 +122,10 @@ fn sessions_and_scalars_are_taken_as_they_are_written() {
         (r#"{"sessionId":null,"model":[1]}"#.to_owned(), None, 0),
         (format!(r#"{{"model":"{long}"}}"#), None, 1),
         (format!(r#"{{"model":"{long}x"}}"#), None, 0),
+        (format!(r#"{{"model":"{}"}}"#, r"\u0041".repeat(SCALAR_BYTES_MAX)), None, 1),
+        (format!(r#"{{"model":"{}"}}"#, r"\u0041".repeat(SCALAR_BYTES_MAX + 1)), None, 0),
+        (format!(r#"{{"sessionId":"{}"}}"#, "x".repeat(SessionId::BYTES_MAX + 1)), None, 0),
+        (r#"{"sessionId":"\ud83d","model":"\ud83d"}"#.to_owned(), None, 0),
     ];
     for (body, session, scalars) in cases {
         let found = extract(rules(), &body);
@@ -112,7 +148,12 @@ fn what_is_no_json_says_where_and_why() {
     ];
     let extractor = Extractor::new(rules()).unwrap();
     for (body, line, column, reason) in cases {
-        assert_eq!(extractor.extract(body), Err(InvalidJson { line, column, reason }), "{}", String::from_utf8_lossy(body));
+        assert_eq!(
+            extractor.extract(body),
+            Err(InvalidJson { line, column, reason }),
+            "{}",
+            String::from_utf8_lossy(body)
+        );
     }
 }
 
@@ -134,11 +175,11 @@ proptest! {
     ) {
         let kept: Vec<&str> = items.iter().filter_map(Value::as_str)
             .filter(|item| !item.encode_utf16().all(is_blank)).collect();
-        let units = kept.join(" ").encode_utf16().count() as u64;
+        let units = kept.join(" ").encode_utf16().count();
         let body = serde_json::to_vec_pretty(&json!({"content": items, "echo": echo, "sessionId": session})).unwrap();
         let found = Extractor::new(rules()).unwrap().extract(&body).unwrap();
-        prop_assert_eq!(found.signals.text_units, units);
-        prop_assert_eq!(found.signals.item_count, kept.len() as u64);
+        prop_assert_eq!(found.signals.text_units, count(units));
+        prop_assert_eq!(found.signals.item_count, count(kept.len()));
         prop_assert_eq!(found.signals.flags.len(), usize::from(echo == json!(true)));
         prop_assert_eq!(found.session.unwrap().to_string(), session.as_str().map_or_else(|| session.to_string(), str::to_owned));
     }

@@ -1,0 +1,41 @@
+//! `[server]`: where users call, and how much at once.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::document::Document;
+use crate::section::Section;
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where users call.
+    pub listen: SocketAddr,
+    /// A metered request's body, in bytes.
+    pub max_body: u64,
+    /// Metered calls at once.
+    pub max_in_flight: u64,
+    /// How long a metered request's body may take.
+    pub body_timeout: Duration,
+    /// How long calls on their way may go on after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Worker threads; 0 is one a core.
+    pub threads: u64,
+}
+
+impl Server {
+    pub(crate) fn read(document: &mut Document) -> Self {
+        let seconds = Duration::from_secs;
+        let mut section = Section::open(document, "server");
+        let read = Self {
+            listen: section.address("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            max_body: section.size("max_body", 10 << 20, 1..=1 << 30),
+            max_in_flight: section.count("max_in_flight", 4_096, 1..=1_000_000),
+            body_timeout: section.duration("body_timeout", seconds(30), Duration::from_millis(1)..=seconds(3_600)),
+            shutdown_grace: section.duration("shutdown_grace", seconds(30), seconds(0)..=seconds(3_600)),
+            threads: section.count("threads", 0, 0..=1_024),
+        };
+        section.close();
+        read
+    }
+}
