@@ -1,1 +1,44 @@
-//! admin-api.
+//! The HTTP API beside the proxy: an organisation's usage for its members, organisations and prices for the operators.
+//!
+//! The same router serves inside the gateway, on its own port and on the admin listener, and in the `admin-api` program.
+//! It decides nothing about paid calls, and it must never make a change that is not audited.
+
+mod context;
+mod paths;
+mod routes;
+
+mod answer;
+mod guard;
+mod openapi;
+mod operations;
+mod stand_alone;
+
+mod bounded;
+mod json_body;
+mod query;
+
+mod advice;
+mod month;
+mod overview;
+
+mod audit;
+mod counter;
+mod dashboard;
+mod event;
+mod history;
+mod management;
+mod own_usage;
+
+mod operators;
+
+pub use answer::Origin;
+pub use context::{Context, Live, PricingStatus};
+pub use json_body::BODY_BYTES_MAX;
+pub use openapi::document;
+pub use operations::{Operations, operations_router};
+pub use paths::is_ours;
+pub use routes::router;
+pub use stand_alone::{KnownToTheGatewayOnly, NoLiveBook};
+
+#[cfg(test)]
+mod tests;

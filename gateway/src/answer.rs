@@ -1,7 +1,8 @@
 //! The answers that are our own: refusals, rendered once, here.
 
 use bytes::Bytes;
-use pingora::http::{Method, ResponseHeader, header};
+use http::{Method, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use refusal::Refusal;
 

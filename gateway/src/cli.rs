@@ -73,6 +73,12 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// Says something to the person who asked.
+#[expect(clippy::print_stdout, reason = "this is what a person at the terminal reads")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
 /// Why the program ends without success.
 enum Failure {
     /// The configuration or command line cannot be used: a line a fault.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use pingora::http::{RequestHeader, ResponseHeader, Version, header};
+use http::{Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession as BackendSession;
 use pingora::proxy::Session;
 use refusal::Refusal;
@@ -36,7 +37,7 @@ pub(crate) struct NoAnswer {
 }
 
 impl NoAnswer {
-    fn broken(reached: bool) -> Self {
+    pub(crate) fn broken(reached: bool) -> Self {
         Self { refusal: Refusal::UpstreamUnavailable, reached, timed_out: false }
     }
 

@@ -1,6 +1,7 @@
 //! Header hygiene, both ways (RFC 9110 §7.6).
 
-use pingora::http::{HeaderName, HeaderValue, RequestHeader, ResponseHeader, header};
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 /// A request's name across machines.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::{Credits, Grant, Hold, HoldRefused, Outcome, Period, PlanName, UsageEvent, UsageEventId};
-use pricing::Plugin;
+use pricing::Active;
 use refusal::Refusal;
 
 use crate::authorize::Permit;
@@ -28,7 +28,7 @@ pub(crate) struct OpenHold {
 }
 
 impl OpenHold {
-    pub(crate) fn plugin(&self) -> &Arc<Plugin> {
+    pub(crate) fn plugin(&self) -> &Arc<Active> {
         &self.quoted.plugin
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access::{Identity, Presented};
-use pingora::http::header;
+use http::{HeaderValue, header};
 use pingora::proxy::Session;
 use refusal::Refusal;
 
@@ -22,7 +22,7 @@ impl Caller {
 /// Verifies the request's credential.
 pub(crate) async fn caller(gateway: &Gateway, session: &Session) -> Result<Caller, Stop> {
     let headers = &session.req_header().headers;
-    let all = |name| headers.get_all(name).iter().map(pingora::http::HeaderValue::as_bytes).collect::<Vec<_>>();
+    let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let (authorizations, cookies) = (all(header::AUTHORIZATION), all(header::COOKIE));
     // Two credentials could be read as either: nobody.
     let presented = Presented { authorization: authorizations.first().copied(), cookies: &cookies };

@@ -1,10 +1,154 @@
-//! What a gateway is started with. The binary makes it from its configuration, tests make it by hand.
+//! What a gateway is started with. The binary makes it from its settings, tests make it from theirs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use access::KeySource;
+use anyhow::Context as _;
+use ledger::Credits;
+use payload::signals::{SignalRules, TextJoin};
+use http::Method;
 use settings::{Settings, Verdict};
+use store::Occupancy;
 
 use crate::routes::{RouteRules, Routes};
 use crate::rules::{Rules, Settlement, SettlementPolicy};
 use crate::upstream::UpstreamOptions;
+
+/// Reading connections to the database: for reports, and for organisations that call for the first time.
+const DATABASE_READERS: u32 = 4;
+
+/// Everything that a gateway is started with.
+pub struct Options {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
+    pub(crate) embedded_admin: bool,
+    pub(crate) in_flight_max: usize,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) store: store::Options,
+    pub(crate) journal: journal::Options,
+    pub(crate) access: access::Options,
+    pub(crate) pricing: pricing::Options,
+    pub(crate) upstream: UpstreamOptions,
+    reloadable: Reloadable,
+}
+
+/// What [`Rules`] are made of: made anew with every reload.
+struct Reloadable {
+    body_bytes_max: usize,
+    body_timeout: Duration,
+    response_bytes_max: usize,
+    settlement: SettlementPolicy,
+    routes: Vec<settings::Route>,
+}
+
+impl Options {
+    /// The options of a configuration. Reads the secret's file.
+    pub fn from_settings(settings: &Settings) -> anyhow::Result<Self> {
+        let Settings { server, upstream, admin, database, journal, auth, pricing, settlement, .. } = settings;
+        Ok(Self {
+            listen: server.listen,
+            admin_listen: admin.listen,
+            embedded_admin: admin.embedded,
+            in_flight_max: usize::try_from(server.max_in_flight)?,
+            shutdown_grace: server.shutdown_grace,
+            store: store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway },
+            journal: journal::Options {
+                bytes_max: journal.max_bytes,
+                disk_free_bytes_min: journal.min_free_disk,
+                ..journal::Options::new(&journal.directory)
+            },
+            access: access_options(auth)?,
+            pricing: pricing::Options {
+                memory_bytes_max: usize::try_from(pricing.max_memory)?,
+                time_max: pricing.max_time,
+                credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
+                    .context("pricing.max_credits_per_call")?,
+                ..pricing::Options::new(&pricing.plugin)
+            },
+            upstream: UpstreamOptions {
+                host: upstream.host.clone(),
+                port: upstream.port,
+                tls: upstream.tls,
+                connect_timeout: upstream.connect_timeout,
+                response_timeout: upstream.response_timeout,
+                idle_timeout: upstream.idle_timeout,
+            },
+            reloadable: Reloadable {
+                body_bytes_max: usize::try_from(server.max_body)?,
+                body_timeout: server.body_timeout,
+                response_bytes_max: usize::try_from(upstream.max_response)?,
+                settlement: policy(settlement),
+                routes: settings.routes.clone(),
+            },
+        })
+    }
+
+    /// The reloadable part.
+    pub(crate) fn rules(&self) -> anyhow::Result<Rules> {
+        let Reloadable { body_bytes_max, body_timeout, response_bytes_max, settlement, routes } = &self.reloadable;
+        let rules = routes.iter().map(route_rules).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Rules {
+            routes: Routes::new(rules)?,
+            body_bytes_max: *body_bytes_max,
+            body_timeout: *body_timeout,
+            response_bytes_max: *response_bytes_max,
+            settlement: *settlement,
+        })
+    }
+}
+
+/// What `access` is started with; the admin API alone needs the same.
+pub(crate) fn access_options(auth: &settings::Auth) -> anyhow::Result<access::Options> {
+    let mut keys = Vec::new();
+    if let Some(jwks) = &auth.jwks {
+        let is_address = jwks.starts_with("https://") || jwks.starts_with("http://");
+        keys.push(if is_address { KeySource::Address(jwks.clone()) } else { KeySource::File(jwks.into()) });
+    }
+    if let Some(secret) = &auth.hs256_secret {
+        keys.push(KeySource::Secret(secret.reveal().as_bytes().to_vec()));
+    } else if let Some(file) = &auth.hs256_secret_file {
+        let secret = std::fs::read(file).with_context(|| format!("auth.hs256_secret_file: {}", file.display()))?;
+        // Editors end a file with a line end that is no part of the secret.
+        keys.push(KeySource::Secret(secret.trim_ascii_end().to_vec()));
+    }
+    Ok(access::Options {
+        cookie: auth.cookie.clone(),
+        leeway: auth.leeway,
+        refresh: auth.jwks_refresh,
+        ..access::Options::new(&auth.issuer, &auth.audience, keys)
+    })
+}
+
+fn policy(settlement: &settings::Settlement) -> SettlementPolicy {
+    let read = |verdict| match verdict {
+        Verdict::Void => Settlement::Void,
+        Verdict::Capture => Settlement::Capture,
+    };
+    SettlementPolicy {
+        client_error: read(settlement.client_error),
+        server_error: read(settlement.server_error),
+        timeout: read(settlement.timeout),
+        cut_stream: read(settlement.cut_stream),
+        interrupted: read(settlement.interrupted),
+    }
+}
+
+fn route_rules(route: &settings::Route) -> anyhow::Result<RouteRules> {
+    let methods = route.methods.iter().map(|method| Method::from_bytes(method.as_bytes())).collect::<Result<_, _>>();
+    Ok(RouteRules {
+        methods: methods.context("routes.methods")?,
+        path: route.path.clone(),
+        event_type: route.event_type.clone(),
+        signals: SignalRules {
+            text: route.text.clone(),
+            join: match route.text_join {
+                settings::TextJoin::First => TextJoin::First,
+                settings::TextJoin::Concat => TextJoin::Concat,
+            },
+            flags: route.flags.clone(),
+            scalars: route.scalars.clone(),
+            session: route.session.clone(),
+        },
+    })
+}

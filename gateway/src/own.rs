@@ -4,7 +4,8 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use pingora::http::{Method, ResponseHeader, header};
+use http::{Method, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use refusal::Refusal;
 use tower::ServiceExt;
@@ -46,10 +47,10 @@ pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut C
     Ok(())
 }
 
-fn request(session: &Session, call: &Call, body: Bytes) -> Option<axum::http::Request<Body>> {
+fn request(session: &Session, call: &Call, body: Bytes) -> Option<http::Request<Body>> {
     let client = session.req_header();
     let target = client.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut request = axum::http::Request::builder().method(client.method.clone()).uri(target);
+    let mut request = http::Request::builder().method(client.method.clone()).uri(target);
     *request.headers_mut()? = client.headers.clone();
     let origin = admin_api::Origin {
         request_id: call.request_id.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::EventDefinition;
-use pricing::{Call as PricedCall, Plugin, PricingError, Quote};
+use pricing::{Active, Call as PricedCall, PricingError, Quote};
 use refusal::Refusal;
 
 use crate::authorize::Permit;
@@ -15,7 +15,7 @@ use crate::stop::Stop;
 /// A price, and the plugin that set it and will settle it. Only this step makes one.
 pub(crate) struct Quoted {
     pub(crate) quote: Quote,
-    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) plugin: Arc<Active>,
     pub(crate) definition: Arc<EventDefinition>,
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use payload::signals::{Extracted, InvalidJson};
-use pingora::http::header;
+use http::header;
 use pingora::proxy::Session;
 use refusal::Refusal;
 use tokio::time::timeout;

@@ -7,7 +7,8 @@ mod whole;
 
 use bytes::Bytes;
 use payload::content;
-use pingora::http::{ResponseHeader, Version, header};
+use http::{Version, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::call::Call;

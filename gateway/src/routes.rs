@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger::{EventType, IdError, OrganizationId};
 use payload::signals::{Extractor, PointerError, SignalRules};
-use pingora::http::Method;
+use http::Method;
 
 use crate::canonical::CanonicalPath;
 
@@ -58,11 +58,6 @@ pub(crate) struct Routes(Vec<Arc<Route>>);
 impl Routes {
     pub(crate) fn new(rules: impl IntoIterator<Item = RouteRules>) -> Result<Self, PointerError> {
         rules.into_iter().map(|rules| Route::new(rules).map(Arc::new)).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// The routes, in the order of configuration.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.0.iter()
     }
 
     /// Looks a request up. The method is matched after the path, so that no method slips past a metered path.

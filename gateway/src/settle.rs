@@ -1,6 +1,6 @@
 //! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
 
-use ledger::{BookSnapshot, Credits, Outcome};
+use ledger::{BookSnapshot, Credits, Outcome, UsageEvent};
 use pricing::{Call as PricedCall, CallOutcome, Quote};
 use refusal::Refusal;
 
@@ -73,6 +73,19 @@ pub(crate) async fn settle(
     gateway.metrics.settled(&event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
     Ok(Usage::new(&event, book, grant, warning_percent))
+}
+
+/// What a stream's header may say before the charge is settled: something only where it is certain, because the plugin
+/// settles at its quote and a stream that is cut is charged too.
+pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
+    let certain = open.plugin().settles_at_quote() && gateway.rules.load().settlement.cut_stream == Settlement::Capture;
+    if !certain {
+        return None;
+    }
+    let mut book = open.hold.book();
+    book.used = book.used.saturating_add(open.hold.amount());
+    let event = UsageEvent { credits: open.hold.amount(), ..open.event.clone() };
+    Some(Usage::new(&event, book, open.grant, open.warning_percent))
 }
 
 /// Gives a hold back without a trace: the backend never heard of the call.

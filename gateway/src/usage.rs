@@ -26,13 +26,19 @@ struct RemainingCredits(Option<Credits>);
 
 impl std::fmt::Display for RemainingCredits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.map_or_else(|| f.write_str("-1"), |credits| credits.fmt(f))
+        match self.0 {
+            None => f.write_str("-1"),
+            Some(credits) => credits.fmt(f),
+        }
     }
 }
 
 impl Serialize for RemainingCredits {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.map_or_else(|| serializer.serialize_i64(-1), |credits| credits.serialize(serializer))
+        match self.0 {
+            None => serializer.serialize_i64(-1),
+            Some(credits) => credits.serialize(serializer),
+        }
     }
 }
 

@@ -115,6 +115,11 @@ impl Hold {
         self.amount
     }
 
+    /// The book that this hold is in, as it is now.
+    pub fn book(&self) -> BookSnapshot {
+        self.book.snapshot()
+    }
+
     /// Charges `credits`, at most what is held; the rest returns. Answers the book after it.
     pub fn capture(mut self, credits: Credits) -> BookSnapshot {
         let captured = credits.clamp(Credits::ZERO, self.amount);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter};
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, StoreContextMut,
+    UpdateDeadline,
+};
 
 use crate::options::Options;
 
@@ -32,6 +36,9 @@ pub(crate) fn new(options: &Options) -> Result<Engine, String> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
+        // The same input has the same price on every machine: what WebAssembly leaves open is settled.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
         .epoch_interruption(true)
         .max_wasm_stack(options.stack_bytes_max)
         .memory_reservation(u64::try_from(options.memory_bytes_max).unwrap_or(u64::MAX))
@@ -44,10 +51,17 @@ pub(crate) fn new(options: &Options) -> Result<Engine, String> {
     Ok(engine)
 }
 
-/// Epochs after which a call has certainly had its time.
-pub(crate) fn epochs(time_max: Duration) -> u64 {
-    let steps = time_max.as_micros().div_ceil(Options::EPOCH.as_micros());
-    u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
+/// Asked at every epoch of a call: stops it once its thread has run for `time_max` since the first one. The time of the
+/// thread counts, not the clock on the wall, which goes on while a busy machine lets the thread wait.
+pub(crate) fn deadline(
+    time_max: Duration,
+) -> impl FnMut(StoreContextMut<'_, Limits>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
+    let mut since = None;
+    move |_| {
+        let now = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime))?;
+        let ran = now.saturating_sub(*since.get_or_insert(now));
+        Ok(if ran < time_max { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
+    }
 }
 
 /// The engine's clock: a thread that ends with the engine.

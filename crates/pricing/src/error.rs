@@ -27,6 +27,9 @@ pub enum PricingError {
     /// Its answer is longer than it may be.
     #[error("the answer is too long")]
     OutputLimit,
+    /// Its answer is no value of the contract: text that is no UTF-8, or a pointer to nowhere.
+    #[error("the answer is no value of the contract: {0}")]
+    Malformed(String),
     /// The items do not add up to the total.
     #[error("the items do not add up to the total")]
     WrongSum,
@@ -53,6 +56,7 @@ impl PricingError {
             Self::StackOverflow => "stack_overflow",
             Self::Trap => "trap",
             Self::OutputLimit => "output_limit",
+            Self::Malformed(_) => "malformed",
             Self::WrongSum => "wrong_sum",
             Self::OutOfRange => "out_of_range",
             Self::InvalidText => "invalid_text",
@@ -104,6 +108,11 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether there is no file at all.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// The cause, one of a fixed set: the label in metrics.
     pub const fn cause(&self) -> &'static str {
         match self {

@@ -14,7 +14,8 @@ pub struct Options {
     pub memory_bytes_max: usize,
     /// Table elements of a call: 4096.
     pub table_elements_max: usize,
-    /// Time of a call: 20 ms. It is measured in steps of [`Options::EPOCH`], and never cut short.
+    /// Time that a call's thread may run: 20 ms. It is measured in steps of [`Options::EPOCH`], of which a call may
+    /// have two more, and never cut short: a machine that is busy elsewhere refuses no call.
     pub time_max: Duration,
     /// Stack of a call, in bytes: 256 KiB.
     pub stack_bytes_max: usize,

@@ -1,6 +1,7 @@
 //! One plugin, compiled: asked for a price in a fresh instance each time.
 
 use std::collections::HashSet;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, Trap};
 
+use crate::answer;
 use crate::engine::{self, Limits};
 use crate::error::{LoadError, PricingError};
 use crate::options::Options;
-use crate::{answer, engine::epochs};
 
 pub(crate) mod bindings {
     //! Generated from `pricing-plugins/wit`, whose comments are the documentation.
@@ -173,7 +174,7 @@ impl Plugin {
         Ok(())
     }
 
-    /// Prices one plain call, so that a plugin which cannot price at all never becomes active. A refusal is an answer.
+    /// Prices one plain call and settles it, so that a plugin which cannot price at all never becomes active. A refusal is an answer.
     fn trial(&self) -> Result<(), LoadError> {
         let event_type = self.event_types().first().copied().unwrap_or("trial").to_owned();
         let (Ok(event_type), Ok(plan)) = (event_type.parse(), "free".parse()) else { return Ok(()) };
@@ -187,7 +188,11 @@ impl Plugin {
             version: 1,
         };
         let call = Call { definition: &definition, plan: &plan, signals: &Signals::default() };
-        match self.quote(&call) {
+        let outcome = CallOutcome { status: 200, complete: true, ..CallOutcome::default() };
+        let tried = self
+            .quote(&call)
+            .and_then(|quote| if self.settles_at_quote { Ok(quote) } else { self.settle(&call, &quote, &outcome) });
+        match tried {
             Ok(_) | Err(PricingError::Refused(_) | PricingError::Misconfigured(_)) => Ok(()),
             Err(fault) => Err(fault.into()),
         }
@@ -200,16 +205,20 @@ impl Plugin {
     ) -> Result<T, PricingError> {
         let mut store = Store::new(&self.engine, Limits::new(&self.options));
         store.limiter(|limits| limits);
-        store.set_epoch_deadline(epochs(self.options.time_max));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(engine::deadline(self.options.time_max));
         store.set_hostcall_fuel(self.options.output_bytes_max);
-        let instance = self.component.instantiate(&mut store);
-        let called = instance.and_then(|instance| call(&mut store, &instance));
-        called.map_err(|error| fault(&error, store.data().exceeded))
+        let instance = match self.component.instantiate(&mut store) {
+            Ok(instance) => instance,
+            Err(error) => return Err(fault(&error, store.data().exceeded, PricingError::Host)),
+        };
+        // What is no trap, once the instance is there, is an answer that cannot be read.
+        call(&mut store, &instance).map_err(|error| fault(&error, store.data().exceeded, PricingError::Malformed))
     }
 }
 
 /// Names what went wrong in an instance.
-fn fault(error: &wasmtime::Error, limit_exceeded: bool) -> PricingError {
+fn fault(error: &wasmtime::Error, limit_exceeded: bool, no_trap: fn(String) -> PricingError) -> PricingError {
     if limit_exceeded {
         return PricingError::MemoryLimit;
     }
@@ -220,7 +229,7 @@ fn fault(error: &wasmtime::Error, limit_exceeded: bool) -> PricingError {
         None => {
             let text = format!("{error:#}");
             // The host's own type for this is private; its text is pinned by a test with the faulty plugin.
-            if text.contains("fuel") { PricingError::OutputLimit } else { PricingError::Host(text) }
+            if text.contains("fuel") { PricingError::OutputLimit } else { no_trap(text) }
         }
     }
 }
@@ -228,11 +237,20 @@ fn fault(error: &wasmtime::Error, limit_exceeded: bool) -> PricingError {
 /// Reads a plugin's file, bounded.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.display().to_string(), source };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > bytes_max {
-        return Err(LoadError::TooLarge { bytes, bytes_max });
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(std::io::Error::other("it is no file")));
     }
-    std::fs::read(path).map_err(unreadable)
+    let too_large = |bytes| LoadError::TooLarge { bytes, bytes_max };
+    if metadata.len() > bytes_max {
+        return Err(too_large(metadata.len()));
+    }
+    // It may grow while it is read.
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let length = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    if length > bytes_max { Err(too_large(length)) } else { Ok(bytes) }
 }
 
 /// The file's hash, in lower-case hexadecimal.
@@ -260,7 +278,8 @@ fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Compil
 }
 
 fn link(bytes: &[u8], engine: &Engine) -> Result<Compiled, LoadError> {
-    let component = Component::from_binary(engine, bytes).map_err(|error| LoadError::NotAComponent(first_line(&error)))?;
+    let component =
+        Component::from_binary(engine, bytes).map_err(|error| LoadError::NotAComponent(first_line(&error)))?;
     if let Some((name, _)) = component.component_type().imports(engine).next() {
         return Err(LoadError::Imports(name.to_owned()));
     }

@@ -82,7 +82,11 @@ impl Active {
         self.observed("settle", || self.plugin.settle(call, quote, outcome))
     }
 
-    fn observed(&self, function: &'static str, ask: impl FnOnce() -> Result<Quote, PricingError>) -> Result<Quote, PricingError> {
+    fn observed(
+        &self,
+        function: &'static str,
+        ask: impl FnOnce() -> Result<Quote, PricingError>,
+    ) -> Result<Quote, PricingError> {
         let started = Instant::now();
         let answered = ask();
         self.shared.observer.called(function, started.elapsed(), answered.as_ref().err().map(PricingError::cause));
@@ -92,11 +96,7 @@ impl Active {
 
 impl Pricing {
     /// Loads the first plugin, which must succeed, and watches its folder from then on.
-    pub fn start(
-        options: Options,
-        clock: Arc<dyn Clock>,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Arc<Self>, LoadError> {
+    pub fn start(options: Options, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Result<Arc<Self>, LoadError> {
         let engine = engine::new(&options).map_err(LoadError::Host)?;
         let shared = Arc::new(Shared { options, engine, clock, observer, report: Mutex::default() });
         let bytes = read(&shared.options.path, shared.options.file_bytes_max)?;
@@ -117,22 +117,35 @@ impl Pricing {
         self.shared.report.lock().clone()
     }
 
-    /// Looks at the file: loads it if it changed, unless it is one that was rejected last.
-    fn look(&self) {
+    /// Looks at the file: loads it if it changed. `rejected` is what the last look found wanting, if it did, so that it
+    /// is tried and reported once.
+    fn look(&self, rejected: &mut Option<String>) {
         let shared = &self.shared;
-        let bytes = match read(&shared.options.path, shared.options.file_bytes_max) {
-            Ok(bytes) => bytes,
+        let (hash, error) = match read(&shared.options.path, shared.options.file_bytes_max) {
             // Between the removal of the old file and the arrival of the new one there is none.
-            Err(LoadError::Unreadable { .. }) => return,
-            Err(error) => return shared.reject(None, &error),
+            Err(error) if error.is_absent() => return *rejected = None,
+            Err(error) => (None, error),
+            Ok(bytes) => {
+                let hash = sha256(&bytes);
+                if hash == self.active.load().identity().sha256 {
+                    return *rejected = None;
+                }
+                if rejected.as_ref() == Some(&hash) {
+                    return;
+                }
+                match shared.activate(bytes) {
+                    Ok(active) => {
+                        self.active.store(Arc::new(active));
+                        return *rejected = None;
+                    }
+                    Err(error) => (Some(hash), error),
+                }
+            }
         };
-        let hash = sha256(&bytes);
-        if hash == self.active.load().identity().sha256 || shared.was_rejected_last(&hash) {
-            return;
-        }
-        match shared.activate(bytes) {
-            Ok(active) => self.active.store(Arc::new(active)),
-            Err(error) => shared.reject(Some(hash), &error),
+        let now = hash.clone().unwrap_or_else(|| error.to_string());
+        if rejected.as_ref() != Some(&now) {
+            *rejected = Some(now);
+            shared.reject(hash, &error);
         }
     }
 }
@@ -153,7 +166,12 @@ impl Shared {
             load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             event_types: plugin.event_types().into_iter().map(str::to_owned).collect(),
         };
-        tracing::info!(name = identity.name, version = identity.version, sha256 = identity.sha256, "a pricing plugin is active");
+        tracing::info!(
+            name = identity.name,
+            version = identity.version,
+            sha256 = identity.sha256,
+            "a pricing plugin is active"
+        );
         self.observer.loaded(&identity);
         let mut report = self.report.lock();
         report.previous = report.active.replace(loaded);
@@ -164,19 +182,11 @@ impl Shared {
     fn reject(&self, sha256: Option<String>, error: &LoadError) {
         let (cause, reason) = (error.cause(), error.to_string());
         let path = self.options.path.display().to_string();
-        let mut report = self.report.lock();
-        let again = report.rejected.first().is_some_and(|last| last.sha256 == sha256 && last.reason == reason);
-        if again {
-            return;
-        }
         tracing::error!(path, cause, reason, "a pricing plugin was rejected: the old one stays");
         self.observer.rejected(cause);
+        let mut report = self.report.lock();
         report.rejected.insert(0, RejectedFile { path, sha256, cause, reason, at: self.clock.now() });
         report.rejected.truncate(REJECTED_MAX);
-    }
-
-    fn was_rejected_last(&self, hash: &str) -> bool {
-        self.report.lock().rejected.first().is_some_and(|last| last.sha256.as_deref() == Some(hash))
     }
 }
 
@@ -201,19 +211,26 @@ fn watch(pricing: &Arc<Pricing>, wake: mpsc::Sender<()>, woken: mpsc::Receiver<(
         if let Err(error) = &watcher {
             tracing::warn!(%error, folder = %folder.display(), "the plugin's folder cannot be watched: it is polled");
         }
+        let mut rejected = None;
         loop {
             match woken.recv_timeout(options.poll) {
-                Ok(()) => while woken.recv_timeout(options.debounce).is_ok() {},
+                Ok(()) => settle_down(&woken, &options),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
             match pricing.upgrade() {
-                Some(pricing) => pricing.look(),
+                Some(pricing) => pricing.look(&mut rejected),
                 None => return,
             }
         }
     });
     watching.map(drop)
+}
+
+/// Waits until the folder is quiet, but no longer than a poll: something else in it may never be.
+fn settle_down(woken: &mpsc::Receiver<()>, options: &Options) {
+    let started = Instant::now();
+    while woken.recv_timeout(options.debounce).is_ok() && started.elapsed() < options.poll {}
 }
 
 #[cfg(test)]

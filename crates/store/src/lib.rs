@@ -7,10 +7,12 @@
 mod connection;
 mod error;
 mod ops;
+mod price_list;
 mod sqlite;
 
 #[cfg(test)]
 mod contract;
 
 pub use error::OpenError;
+pub use price_list::standard_definitions;
 pub use sqlite::{Occupancy, Options, SqliteStore};

@@ -2,24 +2,16 @@
 
 use std::io::IsTerminal as _;
 
+use settings::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look: `log.format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// Text at a terminal, JSON otherwise.
-    Auto,
-    Json,
-    Text,
-}
-
-/// Starts logging to standard error. `level` is a level or a filter, such as `info` or `info,access=off`.
-pub(super) fn start(level: &str, format: Format) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let json = match format {
-        Format::Json => true,
-        Format::Text => false,
-        Format::Auto => !std::io::stderr().is_terminal(),
+/// Starts logging to standard error.
+pub(super) fn start(log: &Log) {
+    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = match log.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start, in tests, keeps the first one's subscriber.

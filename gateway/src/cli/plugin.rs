@@ -1,14 +1,15 @@
 //! `gateway plugin`: the pricing team's tools, which need no gateway.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use ledger::{EventDefinition, EventType, PlanName};
+use ledger::{Credits, EventDefinition, EventType, PlanName, Signals};
 use payload::signals::{Extractor, SignalRules, TextJoin};
 use pricing::{Call, Plugin as Loaded, PricingError, Quote};
 
-use super::Failure;
+use super::{Failure, say};
 
 #[derive(Subcommand)]
 pub(super) enum Plugin {
@@ -46,6 +47,9 @@ pub(super) struct QuoteArgs {
     /// A JSON pointer to a feature flag; repeatable.
     #[arg(long, default_values = ["/echo", "/traceback"])]
     flag: Vec<String>,
+    /// The signals of a recorded event, as JSON, in place of a body.
+    #[arg(long)]
+    signals: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -56,4 +60,93 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
         Plugin::Inspect { file } => inspect(file),
         Plugin::Quote(args) => quote(args),
     }
+}
+
+fn load(file: &std::path::Path) -> Result<Loaded, Failure> {
+    let loaded = Loaded::load(&pricing::Options::new(file));
+    loaded.map_err(|error| Failure::Faults(vec![format!("{}: {}: {error}", file.display(), error.cause())]))
+}
+
+fn inspect(file: &std::path::Path) -> Result<(), Failure> {
+    let started = Instant::now();
+    let plugin = load(file)?;
+    let loaded_in = started.elapsed();
+    let identity = plugin.identity();
+    say(&format!("name          {}", identity.name));
+    say(&format!("version       {}", identity.version));
+    say(&format!("sha256        {}", identity.sha256));
+    say(&format!("size          {} bytes", plugin.bytes()));
+    let event_types = plugin.event_types();
+    let named = if event_types.is_empty() { "all that have a definition".to_owned() } else { event_types.join(", ") };
+    say(&format!("event types   {named}"));
+    let settles = if plugin.settles_at_quote() { "a success costs its quote" } else { "a success is settled by the plugin" };
+    say(&format!("settlement    {settles}"));
+    say(&format!("load time     {} ms", loaded_in.as_millis()));
+    Ok(())
+}
+
+fn quote(args: &QuoteArgs) -> Result<(), Failure> {
+    let plugin = load(&args.file)?;
+    let definition = definition(args)?;
+    let signals = signals(args)?;
+    let asked = Call { definition: &definition, plan: &args.plan, signals: &signals };
+    match plugin.quote(&asked) {
+        Ok(quote) if args.json => say(&as_json(&plugin, &quote, &signals)),
+        Ok(quote) => {
+            for item in &quote.items {
+                say(&format!("{:<24} {:>16}", item.label, item.credits.to_string()));
+            }
+            say(&format!("{:<24} {:>16}", "total", quote.credits.to_string()));
+        }
+        Err(PricingError::Refused(why)) => return Err(Failure::Faults(vec![format!("declined: {why}")])),
+        Err(error) => return Err(Failure::Faults(vec![format!("{}: {error}", error.cause())])),
+    }
+    Ok(())
+}
+
+fn as_json(plugin: &Loaded, quote: &Quote, signals: &Signals) -> String {
+    serde_json::json!({
+        "credits": as_number(quote.credits),
+        "items": quote.items,
+        "plugin": &**plugin.identity(),
+        "signals": signals,
+    })
+    .to_string()
+}
+
+/// Exact, where a JSON value of its own would go through a float.
+fn as_number(credits: Credits) -> serde_json::Value {
+    serde_json::to_value(credits).unwrap_or_default()
+}
+
+/// The definition given, or the standard price list's.
+fn definition(args: &QuoteArgs) -> Result<EventDefinition, Failure> {
+    if let Some(text) = &args.definition {
+        let mut document: serde_json::Value = serde_json::from_str(text).context("--definition")?;
+        if let Some(members) = document.as_object_mut() {
+            members.entry("eventType").or_insert_with(|| args.event.as_str().into());
+            members.entry("name").or_insert_with(|| args.event.as_str().into());
+            members.entry("category").or_insert_with(|| "custom".into());
+        }
+        return Ok(serde_json::from_value(document).context("--definition")?);
+    }
+    let known = store::standard_definitions().context("the standard price list")?;
+    let names: Vec<String> = known.iter().map(|definition| definition.event_type.to_string()).collect();
+    let found = known.into_iter().find(|definition| definition.event_type == args.event);
+    let unknown = || format!("{} is not on the standard price list: give --definition, or one of {}", args.event, names.join(", "));
+    found.ok_or_else(|| Failure::Usage(unknown()))
+}
+
+/// The signals given, or those of the body.
+fn signals(args: &QuoteArgs) -> Result<Signals, Failure> {
+    if let Some(text) = &args.signals {
+        return Ok(serde_json::from_str(text).context("--signals")?);
+    }
+    let body = match args.body.strip_prefix('@') {
+        Some(file) => std::fs::read(file).with_context(|| format!("--body {file}"))?,
+        None => args.body.clone().into_bytes(),
+    };
+    let rules = SignalRules { text: args.text.clone(), join: TextJoin::First, flags: args.flag.clone(), ..SignalRules::default() };
+    let extractor = Extractor::new(rules).context("--text or --flag")?;
+    Ok(extractor.extract(&body).context("--body")?.signals)
 }

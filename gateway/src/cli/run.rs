@@ -13,21 +13,21 @@ use crate::{Options, Running};
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let settings = configuration::load(file)?;
-    logging::start(&settings.log.level, settings.log.format.into());
+    logging::start(&settings.log);
     runtime(settings.server.threads)?.block_on(serve(file, &settings))
 }
 
 /// The one runtime: the proxy, the admin API and the background work share it.
-pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime(threads: u64) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if threads > 0 {
-        builder.worker_threads(threads);
+        builder.worker_threads(usize::try_from(threads).context("server.threads")?);
     }
     Ok(builder.enable_all().build().context("no runtime")?)
 }
 
 async fn serve(file: &Path, settings: &Settings) -> Result<(), Failure> {
-    let options = Options::try_from(settings).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+    let options = Options::from_settings(settings).map_err(|error| Failure::Usage(format!("{error:#}")))?;
     let (mut terminate, mut interrupt, mut hang_up) =
         (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
     let running = crate::start(options, Arc::new(SystemClock)).await?;
@@ -43,7 +43,7 @@ async fn serve(file: &Path, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn on(kind: SignalKind) -> Result<Signal, Failure> {
+pub(super) fn on(kind: SignalKind) -> Result<Signal, Failure> {
     Ok(signal(kind).context("signals cannot be received")?)
 }
 
@@ -62,7 +62,7 @@ fn reload(file: &Path, started_with: &Settings, running: &Running) {
     for key in settings.fixed_keys_changed(started_with) {
         tracing::warn!(key, "this key changes with a restart only");
     }
-    match Options::try_from(&settings).and_then(|options| running.reload(&options)) {
+    match Options::from_settings(&settings).and_then(|options| running.reload(&options)) {
         Ok(()) => tracing::info!("the configuration was reloaded"),
         Err(error) => refused(format!("{error:#}")),
     }

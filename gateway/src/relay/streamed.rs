@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use payload::content::Gunzip;
 use payload::events::EventRelay;
-use pingora::http::{ResponseHeader, header};
+use http::header;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::{Client, Coding, client_header, coding, frame};
@@ -26,7 +27,7 @@ pub(super) async fn deliver(
     let Answer { header, mut body } = answer;
     let mut events = Events::new(coding(&header), gateway.rules.load().response_bytes_max);
     let mut ending = Ending { status: Some(header.status.as_u16()), request_bytes: hold.event.signals.body_bytes, ..Ending::default() };
-    let opening = stream_header(session, call, &header, &hold, events.readable())?;
+    let opening = stream_header(gateway, session, call, &header, &hold, events.readable())?;
     let mut client = Client::new(session);
     client.header(opening, false).await;
     let ended = loop {
@@ -35,10 +36,16 @@ pub(super) async fn deliver(
                 ending.response_bytes = ending.response_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
                 match events.push(piece) {
                     Some(ready) => client.body(ready, false).await,
-                    None => break Err(NoAnswer { refusal: refusal::Refusal::UpstreamUnavailable, reached: true, timed_out: false }),
+                    None => break Err(NoAnswer::broken(true)),
                 }
             }
-            Ok(None) => break Ok(()),
+            Ok(None) => match events.end() {
+                Some(rest) => {
+                    client.body(rest, false).await;
+                    break Ok(());
+                }
+                None => break Err(NoAnswer::broken(true)),
+            },
             Err(failure) => break Err(failure),
         }
     };
@@ -66,6 +73,7 @@ fn broken(why: &'static str) -> Stop {
 }
 
 fn stream_header(
+    gateway: &Gateway,
     session: &mut Session,
     call: &Call,
     answer: &ResponseHeader,
@@ -74,6 +82,9 @@ fn stream_header(
 ) -> pingora::Result<ResponseHeader> {
     let mut header = client_header(answer, call)?;
     header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())?;
+    if let Some(foretold) = settle::foretold(gateway, hold) {
+        foretold.set_headers(&mut header)?;
+    }
     if readable {
         headers::strip_of_the_bytes(&mut header);
         header.remove_header(&header::CONTENT_LENGTH);
@@ -89,7 +100,7 @@ fn stream_header(
 /// The stream's events, compressed or not. A coding that we cannot undo passes untouched, without `usage`.
 enum Events {
     Plain(EventRelay),
-    Gzip(Box<Gunzip>, EventRelay),
+    Gzip(Option<Box<Gunzip>>, EventRelay),
     Opaque,
 }
 
@@ -97,7 +108,7 @@ impl Events {
     fn new(coding: Coding, piece_bytes_max: usize) -> Self {
         match coding {
             Coding::Identity => Self::Plain(EventRelay::new()),
-            Coding::Gzip => Self::Gzip(Box::new(Gunzip::new(piece_bytes_max)), EventRelay::new()),
+            Coding::Gzip => Self::Gzip(Some(Box::new(Gunzip::new(piece_bytes_max))), EventRelay::new()),
             Coding::Opaque => Self::Opaque,
         }
     }
@@ -110,8 +121,16 @@ impl Events {
     fn push(&mut self, piece: Bytes) -> Option<Bytes> {
         match self {
             Self::Plain(relay) => Some(relay.push(piece)),
-            Self::Gzip(gunzip, relay) => Some(relay.push(gunzip.push(&piece).ok()?.into())),
+            Self::Gzip(gunzip, relay) => Some(relay.push(gunzip.as_mut()?.push(&piece).ok()?.into())),
             Self::Opaque => Some(piece),
+        }
+    }
+
+    /// The rest at a clean end; `None` where the coding says that it is none.
+    fn end(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Gzip(gunzip, relay) => Some(relay.push(gunzip.take()?.finish().ok()?.into())),
+            Self::Plain(_) | Self::Opaque => Some(Bytes::new()),
         }
     }
 

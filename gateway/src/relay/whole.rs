@@ -3,7 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use payload::{content, splice};
-use pingora::http::{Method, ResponseHeader, StatusCode, header};
+use http::{Method, StatusCode, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::{Client, Coding, client_header, coding, content_type, frame, give_up};
@@ -61,7 +62,7 @@ async fn keep(
         // The end is read too, so that the connection can be kept.
         return match body.next(gateway).await? {
             None => Ok(Kept::Whole(first)),
-            Some(_) => Err(NoAnswer { refusal: refusal::Refusal::UpstreamUnavailable, reached: true, timed_out: false }),
+            Some(_) => Err(NoAnswer::broken(true)),
         };
     }
     let mut kept = BytesMut::with_capacity(promised.unwrap_or(0).clamp(first.len(), bytes_max.max(first.len())));

@@ -14,10 +14,11 @@ struct Faulty;
 
 impl Guest for Faulty {
     fn describe() -> Description {
-        Description { name: "faulty".into(), version: "1.0.0".into(), event_types: Vec::new(), settles_at_quote: false }
+        Description { name: "faulty".into(), version: "1.1.0".into(), event_types: Vec::new(), settles_at_quote: false }
     }
 
     fn quote(call: Call) -> Result<Price, Refusal> {
+        let text_units = usize::try_from(call.signals.text_units).unwrap_or(usize::MAX);
         let one = |price| Price { total: price, items: vec![Item { label: "base".into(), price }] };
         Ok(match call.definition.event_type.as_str() {
             "trap" => core::arch::wasm32::unreachable(),
@@ -35,7 +36,20 @@ impl Guest for Faulty {
             }
             "negative" => one(-1),
             "absurd" => one(i64::MAX),
+            // These take their measure from the signals, so that a test can go to a limit and one past it.
+            "label" => one_label("x".repeat(text_units)),
+            "item_count" => {
+                let items = (0..call.signals.item_count).map(|_| Item { label: "i".into(), price: 0 });
+                Price { total: 0, items: items.collect() }
+            }
+            // Grows memory by so many pages and says how many there are.
+            "pages" => {
+                core::arch::wasm32::memory_grow::<0>(text_units);
+                one(i64::try_from(core::arch::wasm32::memory_size::<0>()).unwrap_or(i64::MAX))
+            }
             "control" => one_label("line\nbreak".into()),
+            // SAFETY: none; this is the fault.
+            "not_utf8" => one_label(unsafe { String::from_utf8_unchecked(vec![b'a', 0xff]) }),
             "empty_label" => one_label(String::new()),
             "decline" => return Err(Refusal::Decline("no such thing here".into())),
             "misconfigured" => return Err(Refusal::Misconfigured("no base price".into())),
@@ -46,7 +60,11 @@ impl Guest for Faulty {
 
     fn settle(call: Call, quoted: Price, outcome: Outcome) -> Result<Price, Refusal> {
         Ok(match call.definition.event_type.as_str() {
-            "settle_more" => Price { total: quoted.total + 1, items: vec![Item { label: "more".into(), price: quoted.total + 1 }] },
+            "settle_more" => {
+                Price { total: quoted.total + 1, items: vec![Item { label: "more".into(), price: quoted.total + 1 }] }
+            }
+            "settle_negative" => Price { total: -1, items: vec![Item { label: "less".into(), price: -1 }] },
+            "settle_decline" => return Err(Refusal::Decline("too late".into())),
             "settle_trap" => core::arch::wasm32::unreachable(),
             "by_bytes" => {
                 let price = i64::try_from(outcome.response_bytes).unwrap_or(i64::MAX).min(quoted.total);

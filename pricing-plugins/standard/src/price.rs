@@ -14,13 +14,18 @@ pub fn complexity(text_units: u64) -> u32 {
 }
 
 /// The price, item by item: what complexity and rounding add are lines of their own. `None` where it overflows.
-pub fn items(base: i64, clamp: Option<(u32, u32)>, text_units: u64, add_ons: &[(&str, i64)]) -> Option<Vec<(String, i64)>> {
+pub fn items(
+    base: i64,
+    clamp: Option<(u32, u32)>,
+    text_units: u64,
+    add_ons: &[(&str, i64)],
+) -> Option<Vec<(String, i64)>> {
     // Exact: the sum is kept in thousandths of a micro-credit until it is rounded, once, at the end.
     let factor = clamp.map_or(1_000, |(min, max)| complexity(text_units).max(min).min(max));
     let scaled = i128::from(base) * i128::from(factor);
     let flags: i128 = add_ons.iter().map(|(_, price)| i128::from(*price)).sum();
     let exact = scaled + flags * 1_000;
-    let total = rounded_half_up(exact, i128::from(CREDIT) * 1_000)? .checked_mul(CREDIT)?;
+    let total = rounded_half_up(exact, i128::from(CREDIT) * 1_000)?.checked_mul(CREDIT)?;
     let mut items = vec![("base".to_owned(), base)];
     if factor != 1_000 {
         let more = i64::try_from(scaled / 1_000).ok()?.checked_sub(base)?;

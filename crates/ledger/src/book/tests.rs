@@ -128,7 +128,7 @@ proptest! {
             let now = book.snapshot();
             prop_assert_eq!(now.used.micros(), used);
             prop_assert_eq!(now.held.micros(), held(&holds));
-            prop_assert_eq!(now.calls_held, holds.len() as u64);
+            prop_assert_eq!(now.calls_held, u64::try_from(holds.len()).unwrap());
         }
     }
 }

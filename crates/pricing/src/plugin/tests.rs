@@ -17,7 +17,14 @@ fn standard() -> &'static Plugin {
     &STANDARD
 }
 
-fn faulty(options: impl FnOnce(&mut Options)) -> Plugin {
+/// The faulty plugin with the usual limits, compiled once for all tests.
+fn faulty() -> &'static Plugin {
+    static FAULTY: LazyLock<Plugin> = LazyLock::new(|| limited(|_| {}));
+    &FAULTY
+}
+
+/// The faulty plugin with limits of its own.
+fn limited(options: impl FnOnce(&mut Options)) -> Plugin {
     let mut with = Options::new(file("faulty.wasm"));
     options(&mut with);
     Plugin::load(&with).unwrap()
@@ -36,7 +43,12 @@ fn definition(event_type: &str, base: i64, clamp: Option<(u32, u32)>, features: 
     }
 }
 
-fn quote(plugin: &Plugin, definition: &EventDefinition, text_units: u64, flags: &[&str]) -> Result<Quote, PricingError> {
+fn quote(
+    plugin: &Plugin,
+    definition: &EventDefinition,
+    text_units: u64,
+    flags: &[&str],
+) -> Result<Quote, PricingError> {
     let signals = Signals { text_units, flags: flags.iter().map(ToString::to_string).collect(), ..Signals::default() };
     plugin.quote(&Call { definition, plan: &"free".parse().unwrap(), signals: &signals })
 }
@@ -47,42 +59,47 @@ fn ask(plugin: &Plugin, event_type: &str) -> Result<Quote, PricingError> {
 
 const ADD_ONS: [(&str, i64); 2] = [("echo", 5_000_000), ("traceback", 3_000_000)];
 
-#[test]
-fn the_price_list_reads_as_in_the_app() {
-    let standard = standard();
-    let (both, none): (&[&str], &[&str]) = (&["echo", "traceback"], &[]);
-    let cases = [
-        // base, clamp, text units, flags, credits
-        (10, Some((1_000, 2_500)), 1_999, both, 28),
-        (10, Some((1_000, 2_500)), 0, none, 10),
-        (10, Some((1_000, 2_500)), 99, none, 10),
-        (10, Some((1_000, 2_500)), 100, none, 12),
-        (10, Some((1_000, 2_500)), 499, none, 12),
-        (10, Some((1_000, 2_500)), 500, none, 15),
-        (10, Some((1_000, 2_500)), 999, none, 15),
-        (10, Some((1_000, 2_500)), 1_000, none, 20),
-        (10, Some((1_000, 2_500)), 2_000, none, 25),
-        (15, None, 50_000, &["echo", "enhanced"][..], 20),
-        (6, Some((1_000, 3_000)), 5_000, none, 15),
-        (6, Some((1_000, 3_000)), 100, none, 7),
-        (5, Some((1_000, 2_500)), 500, none, 8),
-        (8, None, 5_000, none, 8),
-        (10, Some((1_300, 1_400)), 0, none, 13),
-        (10, Some((1_300, 1_400)), 9_999, none, 14),
-    ];
-    for (base, clamp, units, flags, credits) in cases {
-        let definition = definition("structuring_diagnose", base * 1_000_000, clamp, &ADD_ONS);
-        let quote = quote(standard, &definition, units, flags).unwrap();
-        assert_eq!(quote.credits, Credits::from_whole(credits).unwrap(), "{base} {clamp:?} {units} {flags:?}");
-    }
+/// A table of `price-list.toml`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    base: i64,
+    clamp: Option<(u32, u32)>,
+    #[serde(default)]
+    add_ons: std::collections::BTreeMap<String, i64>,
+    calls: Vec<ListedCall>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedCall {
+    text: u64,
+    #[serde(default)]
+    flags: Vec<String>,
+    credits: i64,
+    items: Option<String>,
 }
 
 #[test]
-fn a_charge_is_itemised() {
-    let definition = definition("structuring_diagnose", 10_000_000, Some((1_000, 2_500)), &ADD_ONS);
-    let quote = quote(standard(), &definition, 1_500, &["echo", "traceback"]).unwrap();
-    let items: Vec<_> = quote.items.iter().map(|item| format!("{} {}", item.label, item.credits)).collect();
-    assert_eq!(items, ["base 10", "complexity x2.000 10", "echo 5", "traceback 3"]);
+fn the_price_list_reads_as_in_the_app() {
+    let list = std::fs::read_to_string(file("standard/price-list.toml")).unwrap();
+    let list: std::collections::BTreeMap<String, Listed> = toml::from_str(&list).unwrap();
+    assert!(list.len() >= 14, "{}", list.len());
+    for (event_type, listed) in &list {
+        let add_ons: Vec<(&str, i64)> =
+            listed.add_ons.iter().map(|(flag, price)| (flag.as_str(), price * 1_000_000)).collect();
+        let definition = definition(event_type, listed.base * 1_000_000, listed.clamp, &add_ons);
+        for call in &listed.calls {
+            let flags: Vec<&str> = call.flags.iter().map(String::as_str).collect();
+            let quote = quote(standard(), &definition, call.text, &flags).unwrap();
+            let at = format!("{event_type}: text {}, flags {flags:?}", call.text);
+            assert_eq!(quote.credits, Credits::from_whole(call.credits).unwrap(), "{at}");
+            if let Some(want) = &call.items {
+                let items = quote.items.iter().map(|item| format!("{} {}", item.label, item.credits));
+                assert_eq!(&items.collect::<Vec<_>>().join(", "), want, "{at}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -101,9 +118,13 @@ fn ten_thousand_random_calls_agree_with_the_price_list_in_decimals() {
         let units = random(3_000);
         let flags: Vec<&str> = ["echo", "traceback", "unknown"].into_iter().filter(|_| random(2) == 0).collect();
         // The model is written with other numbers than the plugin: credits as decimals of a thousandth.
-        let factor = [(100, 10), (500, 12), (1_000, 15), (2_000, 20)].iter().find(|(under, _)| units < *under).map_or(25, |step| step.1);
+        let factor = [(100, 10), (500, 12), (1_000, 15), (2_000, 20)]
+            .iter()
+            .find(|(under, _)| units < *under)
+            .map_or(25, |step| step.1);
         let factor = clamp.map_or(1_000, |(min, max): (u32, u32)| (factor * 100).clamp(u64::from(min), u64::from(max)));
-        let add_ons: i128 = ADD_ONS.iter().filter(|(flag, _)| flags.contains(flag)).map(|(_, price)| i128::from(*price)).sum();
+        let add_ons: i128 =
+            ADD_ONS.iter().filter(|(flag, _)| flags.contains(flag)).map(|(_, price)| i128::from(*price)).sum();
         let exact = i128::from(base) * i128::from(factor) + add_ons * 1_000;
         let want = (exact + 500_000_000).div_euclid(1_000_000_000);
         let quote = quote(standard, &definition("e", base, clamp, &ADD_ONS), units, &flags).unwrap();
@@ -113,7 +134,7 @@ fn ten_thousand_random_calls_agree_with_the_price_list_in_decimals() {
 
 #[test]
 fn every_fault_has_its_name_and_the_next_call_is_unharmed() {
-    let faulty = faulty(|_| {});
+    let faulty = faulty();
     let cases = [
         ("trap", "trap"),
         ("loop", "time_limit"),
@@ -121,6 +142,7 @@ fn every_fault_has_its_name_and_the_next_call_is_unharmed() {
         ("memory", "memory_limit"),
         ("output", "output_limit"),
         ("items", "output_limit"),
+        ("not_utf8", "malformed"),
         ("wrong_sum", "wrong_sum"),
         ("overflow", "out_of_range"),
         ("negative", "out_of_range"),
@@ -131,40 +153,139 @@ fn every_fault_has_its_name_and_the_next_call_is_unharmed() {
         ("misconfigured", "misconfigured"),
     ];
     for (event_type, cause) in cases {
-        assert_eq!(ask(&faulty, event_type).map_err(|error| error.cause()), Err(cause), "{event_type}");
-        assert_eq!(ask(&faulty, "sound").unwrap().credits, Credits::from_whole(1).unwrap(), "after {event_type}");
+        assert_eq!(ask(faulty, event_type).map_err(|error| error.cause()), Err(cause), "{event_type}");
+        assert_eq!(ask(faulty, "sound").unwrap().credits, Credits::from_whole(1).unwrap(), "after {event_type}");
     }
 }
 
 #[test]
 fn nothing_is_kept_from_call_to_call() {
-    let faulty = faulty(|_| {});
+    let faulty = faulty();
     for _ in 0..300 {
-        assert_eq!(ask(&faulty, "state").unwrap().credits, Credits::ZERO);
+        assert_eq!(ask(faulty, "state").unwrap().credits, Credits::ZERO);
     }
 }
 
 #[test]
 fn the_cap_on_a_call_holds_at_it_and_not_past_it() {
-    let faulty = faulty(|options| options.credits_per_call_max = Credits::from_micros(1_000_000));
+    let faulty = limited(|options| options.credits_per_call_max = Credits::from_micros(1_000_000));
     assert!(quote(&faulty, &definition("e", 1_000_000, None, &[]), 0, &[]).is_ok());
     assert_eq!(quote(&faulty, &definition("e", 1_000_001, None, &[]), 0, &[]), Err(PricingError::OutOfRange));
 }
 
 #[test]
 fn a_settlement_is_at_most_its_quote() {
-    let faulty = faulty(|_| {});
+    let faulty = faulty();
     let settle = |event_type: &str, response_bytes| {
         let definition = definition(event_type, 1_000, None, &[]);
         let (plan, signals) = ("free".parse().unwrap(), Signals::default());
         let call = Call { definition: &definition, plan: &plan, signals: &signals };
         let quote = faulty.quote(&call).unwrap();
-        faulty.settle(&call, &quote, &CallOutcome { response_bytes, complete: true, status: 200, ..CallOutcome::default() })
+        faulty.settle(
+            &call,
+            &quote,
+            &CallOutcome { response_bytes, complete: true, status: 200, ..CallOutcome::default() },
+        )
     };
     assert_eq!(settle("sound", 0).unwrap().credits, Credits::from_micros(1_000));
     assert_eq!(settle("by_bytes", 7).unwrap().credits, Credits::from_micros(7));
     assert_eq!(settle("settle_more", 0), Err(PricingError::OutOfRange));
+    assert_eq!(settle("settle_negative", 0), Err(PricingError::OutOfRange));
+    assert_eq!(settle("settle_decline", 0), Err(PricingError::Refused("too late".to_owned())));
     assert_eq!(settle("settle_trap", 0), Err(PricingError::Trap));
+}
+
+#[test]
+fn the_standard_plugin_settles_at_its_quote() {
+    let definition = definition("e", 10_000_000, None, &ADD_ONS);
+    let call = Call { definition: &definition, plan: &"free".parse().unwrap(), signals: &Signals::default() };
+    let quote = standard().quote(&call).unwrap();
+    assert!(standard().settles_at_quote());
+    assert_eq!(standard().settle(&call, &quote, &CallOutcome::default()), Ok(quote));
+}
+
+/// The faulty plugin, asked for something of a given size.
+fn sized(plugin: &Plugin, event_type: &str, size: u64) -> Result<Credits, &'static str> {
+    let definition = definition(event_type, 0, None, &[]);
+    let signals = Signals { text_units: size, item_count: size, ..Signals::default() };
+    let call = Call { definition: &definition, plan: &"free".parse().unwrap(), signals: &signals };
+    plugin.quote(&call).map(|quote| quote.credits).map_err(|error| error.cause())
+}
+
+#[test]
+fn each_limit_holds_at_it_and_not_past_it() {
+    let usual = faulty();
+    assert_eq!(sized(usual, "item_count", 64), Ok(Credits::ZERO));
+    assert_eq!(sized(usual, "item_count", 65), Err("output_limit"));
+    assert_eq!(sized(usual, "label", 1), Ok(Credits::ZERO));
+    assert_eq!(sized(usual, "label", 64), Ok(Credits::ZERO));
+    assert_eq!(sized(usual, "label", 65), Err("invalid_text"));
+    assert_eq!(sized(usual, "label", 0), Err("invalid_text"));
+
+    // An answer is one item and its label.
+    let output_bytes_max = size_of::<wit::Item>() + 40;
+    let quiet = limited(|options| options.output_bytes_max = output_bytes_max);
+    assert_eq!(sized(&quiet, "label", 40), Ok(Credits::ZERO));
+    assert_eq!(sized(&quiet, "label", 41), Err("output_limit"));
+
+    let small = limited(|options| options.memory_bytes_max = 2 << 20);
+    let pages_max = (2 << 20) / (64 << 10);
+    let pages = sized(&small, "pages", 0).unwrap().micros();
+    let more = u64::try_from(pages_max - pages).unwrap();
+    assert_eq!(sized(&small, "pages", more), Ok(Credits::from_micros(pages_max)));
+    assert_eq!(sized(&small, "pages", more + 1), Err("memory_limit"));
+    assert_eq!(sized(&small, "pages", u64::from(u32::MAX)), Err("memory_limit"));
+}
+
+#[test]
+fn a_call_is_stopped_when_it_had_its_time_and_not_before() {
+    for time_max in [Duration::from_millis(20), Duration::from_millis(80)] {
+        let faulty = limited(|options| options.time_max = time_max);
+        let started = std::time::Instant::now();
+        assert_eq!(ask(&faulty, "loop"), Err(PricingError::TimeLimit));
+        assert!(started.elapsed() >= time_max, "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_plugin_that_compiles_too_long_is_given_up() {
+    let mut options = Options::new(file("standard.wasm"));
+    options.compile_time_max = Duration::ZERO;
+    assert_eq!(Plugin::load(&options).err().map(|error| error.cause()), Some("compile_time"));
+}
+
+#[test]
+fn a_fault_gives_its_place_in_the_pool_back() {
+    let faulty = faulty();
+    // More than there are places.
+    for _ in 0..200 {
+        for (event_type, cause) in [("trap", "trap"), ("recursion", "stack_overflow"), ("not_utf8", "malformed")] {
+            assert_eq!(ask(faulty, event_type).map_err(|error| error.cause()), Err(cause));
+        }
+    }
+}
+
+#[test]
+fn many_threads_price_at_once() {
+    let definition = definition("e", 7_000_000, None, &[]);
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let quote = quote(standard(), &definition, 0, &[]).unwrap();
+                    assert_eq!(quote.credits, Credits::from_whole(7).unwrap());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_a_plugin_says_to_people_is_short_and_plain() {
+    let said = |why: &str| answer::refusal(wit::Refusal::Decline(why.to_owned()));
+    assert_eq!(said("no\r\nSet-Cookie: a=b\u{7f}"), PricingError::Refused("noSet-Cookie: a=b".to_owned()));
+    assert_eq!(said(&"é".repeat(128)), PricingError::Refused("é".repeat(128)));
+    assert_eq!(said(&format!("a{}", "é".repeat(128))), PricingError::Refused(format!("a{}", "é".repeat(127))));
 }
 
 #[test]
@@ -184,17 +305,17 @@ fn what_is_no_plugin_is_rejected_by_name() {
     assert_eq!(load("bare.wasm", b"\0asm\x0d\0\x01\0").unwrap().0, "exports");
     assert_eq!(load("damaged.wasm", imports).unwrap().0, "not_a_component");
     // A component whose one import is an empty instance.
-    let import = [
-        &b"\0asm\x0d\0\x01\0"[..],
-        b"\x07\x03\x01\x42\x00",
-        b"\x0a\x09\x01\x00\x04wasi\x05\x00",
-    ];
-    assert_eq!(load("imports.wasm", &import.concat()).unwrap(), ("imports", "it imports wasi; a plugin may import nothing".to_owned()));
+    let import = [&b"\0asm\x0d\0\x01\0"[..], b"\x07\x03\x01\x42\x00", b"\x0a\x09\x01\x00\x04wasi\x05\x00"];
+    assert_eq!(
+        load("imports.wasm", &import.concat()).unwrap(),
+        ("imports", "it imports wasi; a plugin may import nothing".to_owned())
+    );
     let mut options = Options::new(file("standard.wasm"));
     options.file_bytes_max = sound.len() as u64;
     assert!(Plugin::load(&options).is_ok());
     options.file_bytes_max -= 1;
     assert_eq!(Plugin::load(&options).err().map(|error| error.cause()), Some("file_too_large"));
+    assert_eq!(Plugin::load(&Options::new(folder.path())).err().map(|error| error.cause()), Some("unreadable"));
     options = Options::new(file("missing.wasm"));
     assert_eq!(Plugin::load(&options).err().map(|error| error.cause()), Some("unreadable"));
 }

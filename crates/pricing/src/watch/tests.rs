@@ -43,7 +43,7 @@ fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let started = Instant::now();
     while !reached() {
         assert!(started.elapsed() < Duration::from_secs(20), "never: {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -115,4 +115,86 @@ fn a_first_plugin_that_is_bad_fails_the_start() {
     assert_eq!(start(&path).err().map(|error| error.cause()), Some("unreadable"));
     std::fs::write(&path, "nonsense").unwrap();
     assert_eq!(start(&path).err().map(|error| error.cause()), Some("not_a_component"));
+}
+
+#[test]
+fn a_file_is_rejected_once_and_again_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prices.wasm");
+    let sound = std::fs::read(built("standard.wasm")).unwrap();
+    std::fs::write(&path, &sound).unwrap();
+    let mut options = Options::new(&path);
+    options.file_bytes_max = 1 << 20;
+    // The test looks by itself: the watcher is asleep.
+    (options.poll, options.debounce) = (Duration::from_secs(3_600), Duration::from_secs(3_600));
+    let pricing = Pricing::start(options, Arc::new(SystemClock), Arc::new(Counts::default())).unwrap();
+    let mut rejected = None;
+    let mut look = || {
+        pricing.look(&mut rejected);
+        pricing.look(&mut rejected);
+        pricing.report().rejected.iter().map(|file| file.cause).collect::<Vec<_>>()
+    };
+
+    std::fs::write(&path, "nonsense").unwrap();
+    assert_eq!(look(), ["not_a_component"]);
+    std::fs::write(&path, &sound).unwrap();
+    assert_eq!(look(), ["not_a_component"]);
+    std::fs::write(&path, "nonsense").unwrap();
+    assert_eq!(look(), ["not_a_component", "not_a_component"]);
+    std::fs::write(&path, vec![0; (1 << 20) + 1]).unwrap();
+    assert_eq!(look()[0], "file_too_large");
+    // A file that is gone is no news; a folder in its place is.
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(look().len(), 3);
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(look()[0], "unreadable");
+    std::fs::remove_dir(&path).unwrap();
+    for number in 0..REJECTED_MAX {
+        std::fs::write(&path, number.to_string()).unwrap();
+        assert_eq!(look().len(), (5 + number).min(REJECTED_MAX));
+    }
+    assert_eq!(active(&pricing), "standard");
+}
+
+#[test]
+fn a_busy_folder_does_not_keep_a_plugin_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prices.wasm");
+    std::fs::copy(built("standard.wasm"), &path).unwrap();
+    let mut options = Options::new(&path);
+    (options.poll, options.debounce) = (Duration::from_millis(300), Duration::from_millis(150));
+    let pricing = Pricing::start(options, Arc::new(SystemClock), Arc::new(Counts::default())).unwrap();
+    std::fs::copy(built("faulty.wasm"), folder.path().join("new")).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    until("loaded beside a busy file", || {
+        std::fs::write(folder.path().join("log"), "one more line").unwrap();
+        active(&pricing) == "faulty"
+    });
+}
+
+#[test]
+fn a_call_settles_with_the_plugin_that_quoted_it_and_both_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prices.wasm");
+    std::fs::copy(built("standard.wasm"), &path).unwrap();
+    let (pricing, counts) = start(&path);
+    let definition: ledger::EventDefinition = ledger::EventDefinition {
+        event_type: "settle_trap".parse().unwrap(),
+        name: String::new(),
+        category: String::new(),
+        base_credits: ledger::Credits::from_whole(3).unwrap(),
+        complexity: None,
+        features: std::collections::BTreeMap::new(),
+        version: 1,
+    };
+    let (plan, signals) = ("free".parse().unwrap(), ledger::Signals::default());
+    let call = Call { definition: &definition, plan: &plan, signals: &signals };
+    let quoted_by = pricing.current();
+    let quote = quoted_by.quote(&call).unwrap();
+    std::fs::copy(built("faulty.wasm"), folder.path().join("new")).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    until("swapped", || active(&pricing) == "faulty");
+    assert_eq!(quoted_by.settle(&call, &quote, &CallOutcome::default()).unwrap(), quote);
+    assert_eq!(pricing.current().settle(&call, &quote, &CallOutcome::default()), Err(PricingError::Trap));
+    assert_eq!(counts.called.load(Ordering::SeqCst), 3);
 }

@@ -1,0 +1,100 @@
+//! Who changed what of an organisation, newest first. Entries are only read here: writes make their own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use ledger::{Actor, AuditEntry, Timestamp};
+use refusal::Refusal;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::answer::Answer;
+use crate::context::Context;
+use crate::guard::Membership;
+use crate::query::{Query, wrong};
+
+/// Entries a page, at most.
+const LIMIT_MAX: u32 = 100;
+/// Entries a page unless asked otherwise.
+const LIMIT_DEFAULT: u32 = 50;
+
+/// A page of the audit trail.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditAnswer {
+    success: bool,
+    /// Newest first.
+    entries: Vec<Entry>,
+    /// `before` of the next page; null on the last.
+    next_cursor: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    id: i64,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    #[schema(value_type = ActorShown)]
+    actor: Actor,
+    /// What was done.
+    action: String,
+    /// What was changed.
+    target: String,
+    /// Null where there was nothing before.
+    #[schema(value_type = Object)]
+    old_value: Value,
+    /// Null where there is nothing after.
+    #[schema(value_type = Object)]
+    new_value: Value,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes ledger::Actor")]
+struct ActorShown {
+    user_id: String,
+    role: String,
+    remote_address: Option<String>,
+    request_id: Option<String>,
+}
+
+/// The audit trail, newest first
+#[utoipa::path(get, path = "/api/organizations/{orgId}/usage/audit", operation_id = "listAudit",
+    params(("orgId" = String, Path, description = "The organization"),
+        ("limit" = Option<u32>, Query, description = "Entries a page, 1 to 100; 50 unless given"),
+        ("before" = Option<i64>, Query, description = "`nextCursor` of the page before")),
+    responses((status = 200, description = "The page", body = AuditAnswer)))]
+pub(crate) async fn list(
+    State(context): State<Arc<Context>>,
+    membership: Membership,
+    query: Query,
+) -> Answer<AuditAnswer> {
+    let limit = query.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
+    let before = cursor(&query)?;
+    // One more than is shown tells whether there is a next page.
+    let mut entries = context.directory.audit(membership.id(), before, limit.saturating_add(1)).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_next = entries.len() > shown;
+    entries.truncate(shown);
+    let next_cursor = entries.last().filter(|_| has_next).map(|entry| entry.id);
+    Ok(Json(AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), next_cursor }))
+}
+
+fn cursor(query: &Query) -> Result<Option<i64>, Refusal> {
+    let allowed = "nextCursor of the page before";
+    let cursor = query.parsed::<i64>("before", allowed)?;
+    if cursor.is_some_and(|cursor| cursor < 1) {
+        return Err(wrong("before", "no such cursor", allowed));
+    }
+    Ok(cursor)
+}
+
+impl From<AuditEntry> for Entry {
+    fn from(entry: AuditEntry) -> Self {
+        let AuditEntry { id, organization_id: _, at, actor, action, target, old_value, new_value } = entry;
+        Self { id, at, actor, action, target, old_value, new_value }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the API is given: the stores, the clock, and what only a gateway in the same process knows.
+
+use std::sync::Arc;
+
+use access::Authenticator;
+use async_trait::async_trait;
+use ledger::{BookSnapshot, Changed, Clock, Directory, OrganizationId, Period, UsageStore};
+
+/// Everything that a handler may use.
+pub struct Context {
+    /// Organisations, members, plans, prices, the audit trail.
+    pub directory: Arc<dyn Directory>,
+    /// Usage events and their sums.
+    pub usage: Arc<dyn UsageStore>,
+    /// Who is calling.
+    pub authenticator: Arc<Authenticator>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The gateway's live books, where it is in this process.
+    pub live: Arc<dyn Live>,
+    /// The gateway's plugins, where it is in this process.
+    pub pricing: Arc<dyn PricingStatus>,
+}
+
+/// A gateway as the API sees it.
+#[async_trait]
+pub trait Live: Send + Sync + 'static {
+    /// The book of an organisation's period; `None` where none is open here: then the store's balance is the truth.
+    async fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot>;
+    /// Returns once every event settled before now is in the store, or after about a second.
+    async fn caught_up(&self);
+    /// Drops what is remembered of what changed. Awaited after each write, before its answer.
+    async fn changed(&self, changed: &Changed);
+}
+
+/// The pricing plugins as the operators are shown them.
+pub trait PricingStatus: Send + Sync + 'static {
+    /// Active, previous and rejected plugins.
+    fn report(&self) -> serde_json::Value;
+}

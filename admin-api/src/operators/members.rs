@@ -1,0 +1,109 @@
+//! Members of an organisation, as the operators keep them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use ledger::{Changed, Member, OrganizationId, Role, UserId};
+use refusal::Refusal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::named;
+use crate::answer::Answer;
+use crate::bounded::{Given, Name};
+use crate::context::Context;
+use crate::guard::Operator;
+use crate::json_body::JsonBody;
+
+/// A member.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MemberAnswer {
+    success: bool,
+    member: MemberShown,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MemberShown {
+    #[schema(value_type = String)]
+    pub(super) user_id: UserId,
+    #[schema(value_type = String)]
+    role: Role,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+/// A member to make or change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MemberGiven {
+    /// `owner`, `admin`, `member`, `viewer` or `billing`.
+    #[schema(value_type = String)]
+    role: Role,
+    /// Absent: as it is. Null: none.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    name: Given<Name>,
+    /// Absent: as it is. Null: none.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    email: Given<Name>,
+}
+
+/// Whether there was a member to remove.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RemovedAnswer {
+    success: bool,
+    removed: bool,
+}
+
+/// Make or change a member
+#[utoipa::path(put, path = "/api/admin/organizations/{orgId}/members/{userId}", operation_id = "putMember",
+    params(("orgId" = String, Path, description = "The organization"), ("userId" = String, Path, description = "The user")),
+    request_body = MemberGiven,
+    responses((status = 200, description = "The member as it is now", body = MemberAnswer),
+        (status = 404, description = "No such organization")))]
+pub(crate) async fn put(
+    State(context): State<Arc<Context>>,
+    operator: Operator,
+    Path((id, user)): Path<(String, String)>,
+    JsonBody(given): JsonBody<MemberGiven>,
+) -> Answer<MemberAnswer> {
+    let (id, user_id): (OrganizationId, UserId) = (named(&id)?, named(&user)?);
+    let record = context.directory.organization(&id).await?.ok_or(Refusal::NotFound("organization"))?;
+    let (name, email) = match record.members.get(&user_id) {
+        Some(present) => (present.name.clone(), present.email.clone()),
+        None => (None, None),
+    };
+    let over = |given: Given<Name>, present: Option<String>| given.over(present.map(Name)).map(|name| name.0);
+    let member = Member { role: given.role, name: over(given.name, name), email: over(given.email, email), user_id };
+    let member = context.directory.put_member(&id, &member, &operator.change(context.clock.now())).await?;
+    let member = member.ok_or(Refusal::NotFound("organization"))?;
+    context.live.changed(&Changed::Organization(id)).await;
+    Ok(Json(MemberAnswer { success: true, member: member.into() }))
+}
+
+/// Remove a member
+#[utoipa::path(delete, path = "/api/admin/organizations/{orgId}/members/{userId}", operation_id = "deleteMember",
+    params(("orgId" = String, Path, description = "The organization"), ("userId" = String, Path, description = "The user")),
+    responses((status = 200, description = "The member is gone", body = RemovedAnswer),
+        (status = 404, description = "No such organization")))]
+pub(crate) async fn delete(
+    State(context): State<Arc<Context>>,
+    operator: Operator,
+    Path((id, user)): Path<(String, String)>,
+) -> Answer<RemovedAnswer> {
+    let (id, user): (OrganizationId, UserId) = (named(&id)?, named(&user)?);
+    context.directory.organization(&id).await?.ok_or(Refusal::NotFound("organization"))?;
+    let removed = context.directory.delete_member(&id, &user, &operator.change(context.clock.now())).await?;
+    context.live.changed(&Changed::Organization(id)).await;
+    Ok(Json(RemovedAnswer { success: true, removed }))
+}
+
+impl From<Member> for MemberShown {
+    fn from(member: Member) -> Self {
+        let Member { user_id, role, name, email } = member;
+        Self { user_id, role, name, email }
+    }
+}

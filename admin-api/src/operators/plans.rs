@@ -1,0 +1,185 @@
+//! Plans, as the operators keep them. A change is in force for every organisation on the plan when its answer arrives.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use ledger::{Changed, Credits, Limit, Plan, PlanName, PlanPricing, UsageLimits};
+use refusal::Refusal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{named, repeated, required};
+use crate::answer::{Answer, Refused};
+use crate::bounded::{Amount, Count, Name};
+use crate::context::Context;
+use crate::dashboard::LimitsShown;
+use crate::guard::Operator;
+use crate::json_body::JsonBody;
+
+/// Features that a plan advertises, at most.
+const FEATURES_MAX: usize = 64;
+
+/// A plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlanAnswer {
+    success: bool,
+    #[schema(value_type = PlanShown)]
+    plan: Plan,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes ledger::Plan")]
+pub(crate) struct PlanShown {
+    plan: String,
+    display_name: String,
+    /// -1 is unlimited.
+    monthly_credits: f64,
+    /// US dollars for a credit over the limit.
+    overage_rate: f64,
+    pricing: PricingShown,
+    limits: LimitsShown,
+    features: Vec<String>,
+}
+
+/// US dollars.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes ledger::PlanPricing")]
+struct PricingShown {
+    monthly: f64,
+    annual: f64,
+}
+
+/// A plan to make or change. What is absent stays as it is; a new plan needs `monthlyCredits`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PlanGiven {
+    /// The same as in the path, or absent.
+    #[schema(value_type = Option<String>)]
+    plan: Option<PlanName>,
+    #[schema(value_type = Option<String>)]
+    display_name: Option<Name>,
+    /// Credits that each month grants; -1 is unlimited.
+    #[schema(value_type = Option<f64>)]
+    monthly_credits: Option<Limit>,
+    /// US dollars for a credit over the limit; 0 where there is no overage.
+    #[schema(value_type = Option<f64>)]
+    overage_rate: Option<Amount>,
+    pricing: Option<PricingGiven>,
+    limits: Option<PlanLimitsGiven>,
+    /// 64 at most.
+    #[schema(value_type = Option<Vec<String>>)]
+    features: Option<Vec<Name>>,
+}
+
+/// US dollars.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PricingGiven {
+    #[schema(value_type = f64)]
+    monthly: Amount,
+    #[schema(value_type = f64)]
+    annual: Amount,
+}
+
+/// A plan's other limits, all of them; -1 is unlimited, an absent one too.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PlanLimitsGiven {
+    #[schema(value_type = Option<i64>)]
+    ai_calls_per_month: Option<Count>,
+    #[schema(value_type = Option<i64>)]
+    pdf_exports_per_month: Option<Count>,
+    #[schema(value_type = Option<i64>)]
+    session_limit: Option<Count>,
+    #[schema(value_type = Option<i64>)]
+    team_members_limit: Option<Count>,
+    #[schema(value_type = Option<i64>)]
+    storage_limit: Option<Count>,
+}
+
+/// A plan
+#[utoipa::path(get, path = "/api/admin/plans/{plan}", operation_id = "showPlan",
+    params(("plan" = String, Path, description = "The plan")),
+    responses((status = 200, description = "The plan", body = PlanAnswer), (status = 404, description = "No such plan")))]
+pub(crate) async fn show(
+    State(context): State<Arc<Context>>,
+    _operator: Operator,
+    Path(name): Path<String>,
+) -> Answer<PlanAnswer> {
+    let plan = find(&context, &named(&name)?).await?.ok_or(Refusal::NotFound("plan"))?;
+    Ok(Json(PlanAnswer { success: true, plan }))
+}
+
+/// Make or change a plan
+#[utoipa::path(put, path = "/api/admin/plans/{plan}", operation_id = "putPlan",
+    params(("plan" = String, Path, description = "The plan")),
+    request_body = PlanGiven,
+    responses((status = 200, description = "The plan as it is now", body = PlanAnswer)))]
+pub(crate) async fn put(
+    State(context): State<Arc<Context>>,
+    operator: Operator,
+    Path(name): Path<String>,
+    JsonBody(mut given): JsonBody<PlanGiven>,
+) -> Answer<PlanAnswer> {
+    let name: PlanName = named(&name)?;
+    repeated("plan", &name, given.plan.take())?;
+    if given.features.as_ref().is_some_and(|features| features.len() > FEATURES_MAX) {
+        return Err(Refusal::InvalidRequest(format!("features: too many; allowed: {FEATURES_MAX} at most.")).into());
+    }
+    let present = find(&context, &name).await?;
+    let plan = merged(name.clone(), given, present)?;
+    let plan = context.directory.put_plan(&plan, &operator.change(context.clock.now())).await?;
+    context.live.changed(&Changed::Plan(name)).await;
+    Ok(Json(PlanAnswer { success: true, plan }))
+}
+
+async fn find(context: &Context, name: &PlanName) -> Result<Option<Plan>, Refused> {
+    Ok(context.directory.plans().await?.into_iter().find(|plan| plan.plan == *name))
+}
+
+/// What is given over what is there.
+fn merged(name: PlanName, given: PlanGiven, present: Option<Plan>) -> Result<Plan, Refusal> {
+    let base = match present {
+        Some(present) => present,
+        None => Plan {
+            display_name: name.to_string(),
+            monthly_credits: required("monthlyCredits", given.monthly_credits, "a new plan")?,
+            overage_rate: Credits::ZERO,
+            pricing: PlanPricing::default(),
+            limits: UsageLimits::default(),
+            features: Vec::new(),
+            plan: name,
+        },
+    };
+    Ok(Plan {
+        plan: base.plan,
+        display_name: given.display_name.map_or(base.display_name, |name| name.0),
+        monthly_credits: given.monthly_credits.unwrap_or(base.monthly_credits),
+        overage_rate: given.overage_rate.map_or(base.overage_rate, |rate| rate.0),
+        pricing: given.pricing.map_or(base.pricing, PlanPricing::from),
+        limits: given.limits.map_or(base.limits, UsageLimits::from),
+        features: given.features.map_or(base.features, |features| features.into_iter().map(|name| name.0).collect()),
+    })
+}
+
+impl From<PricingGiven> for PlanPricing {
+    fn from(given: PricingGiven) -> Self {
+        Self { monthly: given.monthly.0, annual: given.annual.0 }
+    }
+}
+
+impl From<PlanLimitsGiven> for UsageLimits {
+    fn from(given: PlanLimitsGiven) -> Self {
+        let count = |count: Option<Count>| count.map(|count| count.0);
+        Self {
+            monthly_credits: None,
+            ai_calls_per_month: count(given.ai_calls_per_month),
+            pdf_exports_per_month: count(given.pdf_exports_per_month),
+            session_limit: count(given.session_limit),
+            team_members_limit: count(given.team_members_limit),
+            storage_limit: count(given.storage_limit),
+        }
+    }
+}

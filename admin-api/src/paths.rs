@@ -1,0 +1,79 @@
+//! Which paths are the API's. Every other path belongs to the backend and must never be answered here.
+
+/// Whether a request's path, as it came, is one of the API's.
+pub fn is_ours(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/api/") else { return false };
+    let mut segments = [""; 5];
+    let mut count = 0;
+    for segment in rest.split('/') {
+        let Some(place) = segments.get_mut(count) else { return false };
+        *place = segment;
+        count += 1;
+    }
+    let Some(segments) = segments.get(..count) else { return false };
+    match *segments {
+        ["organizations", id, "usage"] | ["admin", "organizations" | "plans" | "event-definitions", id] => {
+            !id.is_empty()
+        }
+        ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit"] => !id.is_empty(),
+        ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
+        ["admin", "organizations", id, "members", user] => !id.is_empty() && !user.is_empty(),
+        ["admin", "pricing"] => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_contracts_paths_are_ours() {
+        let ours = [
+            "/api/organizations/acme/usage",
+            "/api/organizations/acme/usage/me",
+            "/api/organizations/a%20b/usage/dashboard",
+            "/api/organizations/acme/usage/history",
+            "/api/organizations/acme/usage/management",
+            "/api/organizations/acme/usage/audit",
+            "/api/organizations/acme/usage/events/evt_1",
+            "/api/admin/organizations/acme",
+            "/api/admin/organizations/acme/members/alice",
+            "/api/admin/plans/free",
+            "/api/admin/event-definitions/structuring_diagnose",
+            "/api/admin/pricing",
+        ];
+        let others = [
+            "/",
+            "/api",
+            "/api/admin",
+            "/api/admin/users",
+            "/api/admin/organizations",
+            "/api/admin/organizations/",
+            "/api/admin/plans",
+            "/api/admin/pricing/",
+            "/api/organizations/acme",
+            "/api/organizations//usage",
+            "/api/organizations/acme/usage/",
+            "/api/organizations/acme/usage/other",
+            "/api/organizations/acme/usage/events",
+            "/api/organizations/acme/usage/events/",
+            "/api/organizations/acme/usage/events/evt_1/more",
+            "/api/organizations/acme/structuring/analyze-pain-points",
+            "/API/organizations/acme/usage",
+        ];
+        for path in ours {
+            assert!(is_ours(path), "{path}");
+        }
+        for path in others {
+            assert!(!is_ours(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_is_ours() {
+        for path in crate::document().paths.paths.keys() {
+            assert!(is_ours(path), "{path}");
+        }
+    }
+}

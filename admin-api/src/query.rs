@@ -1,0 +1,124 @@
+//! Query parameters. One that we do not know is ignored, as the app does; one that we know and cannot read is refused with
+//! its name, why, and what is allowed. An empty one counts as not given: front ends send empty filters.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query as Pairs};
+use axum::http::request::Parts;
+use ledger::{Period, Timestamp};
+use refusal::Refusal;
+
+use crate::answer::Refused;
+
+/// The first month that can be asked for.
+const FIRST_MONTH: &str = "1970-01";
+
+/// The parameters of a request.
+#[derive(Debug)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refused> {
+        let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let pairs = pairs.map_err(|_| Refusal::InvalidRequest("The query is no list of name=value.".to_owned()))?;
+        Ok(Self(pairs.0))
+    }
+}
+
+impl Query {
+    /// A parameter's text; refused where it is given twice.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let mut values = self.0.iter().filter(|(given, value)| given == name && !value.is_empty());
+        let first = values.next().map(|(_, value)| value.as_str());
+        match values.next() {
+            Some(_) => Err(wrong(name, "given more than once", "one value")),
+            None => Ok(first),
+        }
+    }
+
+    /// A parameter read as `T`.
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, name: &str, allowed: &str) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|why: T::Err| wrong(name, why, allowed))
+    }
+
+    /// A whole number from 1 to `most`.
+    pub(crate) fn count(&self, name: &str, most: u32, default: u32) -> Result<u32, Refusal> {
+        let allowed = format!("a whole number from 1 to {most}");
+        let Some(text) = self.text(name)? else { return Ok(default) };
+        let count = text.parse().ok().filter(|count| (1..=most).contains(count));
+        count.ok_or_else(|| wrong(name, "not such a number", &allowed))
+    }
+
+    /// The month asked for, the present one unless given.
+    pub(crate) fn month(&self, now: Timestamp) -> Result<Period, Refusal> {
+        let present = Period::of(now);
+        let allowed = format!("a month from {FIRST_MONTH} to {present}, such as {present}");
+        let month = self.parsed::<Period>("month", &allowed)?.unwrap_or(present);
+        let first = Period::of(Timestamp::from_millis(0));
+        if month > present {
+            return Err(wrong("month", "it lies in the future", &allowed));
+        }
+        if month < first {
+            return Err(wrong("month", "it lies too far back", &allowed));
+        }
+        Ok(month)
+    }
+}
+
+/// A parameter that cannot be read.
+pub(crate) fn wrong(name: &str, why: impl Display, allowed: &str) -> Refusal {
+    Refusal::InvalidRequest(format!("The query parameter {name} is wrong: {why}; allowed: {allowed}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        let uri = format!("http://x/?{text}").parse().unwrap();
+        Query(Pairs::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0)
+    }
+
+    #[test]
+    fn a_month_is_one_that_has_begun() {
+        let now = "2026-11-30T23:59:59.999Z".parse().unwrap();
+        let cases = [
+            ("", Some("2026-11")),
+            ("month=", Some("2026-11")),
+            ("month=2026-11", Some("2026-11")),
+            ("month=1970-01", Some("1970-01")),
+            ("month=1969-12", None),
+            ("month=2026-12", None),
+            ("month=2026-13", None),
+            ("month=2026-1", None),
+            ("month=2026-11-01", None),
+            ("month=x", None),
+            ("month=2026-10&month=2026-11", None),
+        ];
+        for (text, want) in cases {
+            let month = query(text).month(now).ok().map(|month| month.to_string());
+            assert_eq!(month.as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_taken_at_its_limits_and_not_past_them() {
+        let cases = [
+            ("n=1", Some(1)),
+            ("n=100", Some(100)),
+            ("", Some(7)),
+            ("n=0", None),
+            ("n=101", None),
+            ("n=-1", None),
+            ("n=1.0", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(query(text).count("n", 100, 7).ok(), want, "{text}");
+        }
+        assert!(query("n=101").count("n", 100, 7).unwrap_err().sentence().contains("n is wrong"));
+    }
+}

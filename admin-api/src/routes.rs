@@ -1,0 +1,63 @@
+//! Every route and what it needs. Nothing is reachable that is not on this list.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use access::Permission::{ManageUsage, SeeOwnUsage, SeeUsage};
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use crate::answer::finish;
+use crate::context::Context;
+use crate::guard::{Gate, Needs, pass};
+use crate::operators::{event_definitions, members, organizations, plans, pricing};
+use crate::{audit, counter, dashboard, event, history, management, own_usage};
+
+/// A route, or several on one path that need the same.
+pub(crate) type Listed = (Needs, UtoipaMethodRouter<Arc<Context>>);
+
+/// The list.
+pub(crate) fn list() -> Vec<Listed> {
+    vec![
+        (Needs::Member(SeeUsage), routes!(counter::show)),
+        (Needs::Member(SeeOwnUsage), routes!(own_usage::show)),
+        (Needs::Member(SeeUsage), routes!(dashboard::show)),
+        (Needs::Member(SeeOwnUsage), routes!(history::list)),
+        (Needs::Member(SeeOwnUsage), routes!(event::show)),
+        (Needs::Member(SeeUsage), routes!(management::show)),
+        (Needs::Member(ManageUsage), routes!(management::update)),
+        (Needs::Member(SeeUsage), routes!(audit::list)),
+        (Needs::Operator, routes!(organizations::show, organizations::put)),
+        (Needs::Operator, routes!(members::put, members::delete)),
+        (Needs::Operator, routes!(plans::show, plans::put)),
+        (Needs::Operator, routes!(event_definitions::show, event_definitions::put)),
+        (Needs::Operator, routes!(pricing::show)),
+    ]
+}
+
+/// The API. Unknown paths and methods are refused; whoever embeds it asks [`is_ours`](crate::is_ours) first.
+pub fn router(context: Arc<Context>) -> Router {
+    let mut router = OpenApiRouter::new();
+    for (needs, (schemas, paths, methods)) in list() {
+        let gate = Gate { context: Arc::clone(&context), needs };
+        router = router.routes((schemas, paths, methods.route_layer(from_fn_with_state(gate, pass))));
+    }
+    let (router, _document) = router.split_for_parts();
+    router.layer(from_fn(finish)).with_state(context)
+}
+
+/// The methods of a path, as `Allow` lists them. What is not on the list is read only.
+pub(crate) fn methods_on(path: &str) -> String {
+    static METHODS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+        let mut methods: HashMap<String, Vec<&str>> = HashMap::new();
+        for (path, item) in list().into_iter().flat_map(|(_, (_, paths, _))| paths.paths) {
+            let known =
+                [(item.get.is_some(), "GET, HEAD"), (item.put.is_some(), "PUT"), (item.delete.is_some(), "DELETE")];
+            methods.entry(path).or_default().extend(known.iter().filter(|(there, _)| *there).map(|(_, name)| *name));
+        }
+        methods.into_iter().map(|(path, methods)| (path, methods.join(", "))).collect()
+    });
+    METHODS.get(path).cloned().unwrap_or_else(|| "GET, HEAD".to_owned())
+}

@@ -1,0 +1,112 @@
+//! Serves the API on `admin.listen` until SIGTERM or SIGINT. It opens the database beside the gateway that owns it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use access::{Authenticator, KeySource};
+use admin_api::{Context, KnownToTheGatewayOnly, NoLiveBook, Operations, operations_router, router};
+use anyhow::Context as _;
+use ledger::{Directory as _, SystemClock};
+use settings::{Auth, Settings};
+use store::{Occupancy, SqliteStore};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+/// Reading connections to the database.
+const DATABASE_READERS: u32 = 4;
+/// How often the database is asked whether it is there.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
+    let clock = Arc::new(SystemClock);
+    let authenticator = Authenticator::start(access_options(&settings.auth)?, clock.clone()).context("auth")?;
+    let options = store::Options {
+        url: settings.database.url.clone(),
+        readers: DATABASE_READERS,
+        occupancy: Occupancy::Companion,
+    };
+    let store = Arc::new(SqliteStore::open(options).await.context("database.url")?);
+    let context = Context {
+        directory: store.clone(),
+        usage: store.clone(),
+        authenticator,
+        clock,
+        live: Arc::new(NoLiveBook),
+        pricing: Arc::new(KnownToTheGatewayOnly),
+    };
+    let store_up = Arc::new(AtomicBool::new(true));
+    let probe = tokio::spawn(probe(Arc::clone(&store), Arc::clone(&store_up)));
+    let service = operations_router(operations(store_up)).merge(router(Arc::new(context)));
+    let listen = settings.admin.listen;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("admin.listen: cannot listen on {listen}"))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tracing::info!(address = %listener.local_addr()?, "the admin API serves");
+
+    let (stop, mut stopping) = tokio::sync::watch::channel(false);
+    let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let mut serving = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped).into_future());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = &mut serving => ended.context("the listener ended")?.context("the listener ended")?,
+    }
+    stop.send_replace(true);
+    if !serving.is_finished() && timeout(settings.server.shutdown_grace, &mut serving).await.is_err() {
+        tracing::warn!("the grace time is over: connections are cut");
+        serving.abort();
+    }
+    probe.abort();
+    store.close().await;
+    tracing::info!("the admin API stopped");
+    Ok(())
+}
+
+fn operations(store_up: Arc<AtomicBool>) -> Operations {
+    let for_metrics = Arc::clone(&store_up);
+    Operations {
+        metrics: Arc::new(move || {
+            let up = u8::from(for_metrics.load(Ordering::Relaxed));
+            let version = env!("CARGO_PKG_VERSION");
+            format!(
+                "# HELP admin_api_info The program's version.\n# TYPE admin_api_info gauge\nadmin_api_info{{version=\"{version}\"}} 1\n\
+                 # HELP admin_api_store_up Whether the database answers.\n# TYPE admin_api_store_up gauge\nadmin_api_store_up {up}\n"
+            )
+        }),
+        ready: Arc::new(move || store_up.load(Ordering::Relaxed).then_some(()).ok_or("the database does not answer")),
+    }
+}
+
+async fn probe(store: Arc<SqliteStore>, up: Arc<AtomicBool>) {
+    let mut ticks = tokio::time::interval(PROBE_EVERY);
+    loop {
+        ticks.tick().await;
+        up.store(store.revision().await.is_ok(), Ordering::Relaxed);
+    }
+}
+
+/// What `access` is started with, as for the gateway. Reads the secret's file.
+fn access_options(auth: &Auth) -> anyhow::Result<access::Options> {
+    let mut keys = Vec::new();
+    if let Some(jwks) = &auth.jwks {
+        let is_address = jwks.starts_with("https://") || jwks.starts_with("http://");
+        keys.push(if is_address { KeySource::Address(jwks.clone()) } else { KeySource::File(jwks.into()) });
+    }
+    if let Some(secret) = &auth.hs256_secret {
+        keys.push(KeySource::Secret(secret.reveal().as_bytes().to_vec()));
+    } else if let Some(file) = &auth.hs256_secret_file {
+        let secret = std::fs::read(file).with_context(|| format!("auth.hs256_secret_file: {}", file.display()))?;
+        // Editors end a file with a line end that is no part of the secret.
+        keys.push(KeySource::Secret(secret.trim_ascii_end().to_vec()));
+    }
+    Ok(access::Options {
+        cookie: auth.cookie.clone(),
+        leeway: auth.leeway,
+        refresh: auth.jwks_refresh,
+        ..access::Options::new(&auth.issuer, &auth.audience, keys)
+    })
+}

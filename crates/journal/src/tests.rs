@@ -1,0 +1,9 @@
+//! The journal's promises, each tried on files of its own.
+
+mod damage;
+mod failure;
+mod grouping;
+mod limits;
+mod model;
+mod replay;
+mod world;
