@@ -89,13 +89,15 @@ pub(crate) async fn finish(origin: Origin, mut request: Request, next: Next) -> 
     response
 }
 
-/// A handler's refusal, or what axum's bare 404 and 405 mean.
+/// A handler's refusal, or what axum's bare 400, 404 and 405 mean.
 fn refusal_in(response: &Response, path: Option<&MatchedPath>) -> Option<Arc<Refusal>> {
     if let Some(refusal) = response.extensions().get::<Arc<Refusal>>() {
         return Some(Arc::clone(refusal));
     }
     match response.status() {
         StatusCode::NOT_FOUND => Some(Arc::new(Refusal::NotFound("path"))),
+        // What a path's parameters say when they are not UTF-8.
+        StatusCode::BAD_REQUEST => Some(Arc::new(Refusal::InvalidRequest("The path cannot be read.".to_owned()))),
         StatusCode::METHOD_NOT_ALLOWED => {
             let allowed = path.map_or_else(String::new, |path| methods_on(path.as_str()));
             Some(Arc::new(Refusal::MethodNotAllowed(allowed.into())))

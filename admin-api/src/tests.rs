@@ -1,6 +1,7 @@
 //! The API through its router, over the real store and a clock that stands still.
 
 mod http;
+mod live;
 mod operators;
 mod roles;
 mod usage;
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 use store::{Occupancy, SqliteStore};
 use tower::ServiceExt as _;
 
-use crate::{Context, KnownToTheGatewayOnly, NoLiveBook, Origin};
+use crate::{Context, KnownToTheGatewayOnly, Live, NoLiveBook, Origin};
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes!!!!";
 const NOW: &str = "2026-11-24T12:00:00Z";
@@ -73,6 +74,11 @@ impl Answered {
 
 impl World {
     async fn new() -> Self {
+        Self::with(Arc::new(NoLiveBook)).await
+    }
+
+    /// A world whose API sees a gateway.
+    async fn with(live: Arc<dyn Live>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("usage.db").display());
         let options = store::Options { url, readers: 1, occupancy: Occupancy::Companion };
@@ -86,7 +92,7 @@ impl World {
             usage: store.clone(),
             authenticator,
             clock: clock.clone(),
-            live: Arc::new(NoLiveBook),
+            live,
             pricing: Arc::new(KnownToTheGatewayOnly),
         }));
         let world = Self { router, store, clock, _folder: folder };

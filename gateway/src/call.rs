@@ -62,7 +62,8 @@ pub(crate) fn new_request_id() -> RequestId {
 /// The client's own request id, where it is short and plain enough to stand in logs.
 pub(crate) fn sound_request_id(given: &[u8]) -> Option<RequestId> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
-    let text = std::str::from_utf8(given).ok().filter(|text| text.len() >= 8 && text.bytes().all(|byte| plain(&byte)))?;
+    let text =
+        std::str::from_utf8(given).ok().filter(|text| text.len() >= 8 && text.bytes().all(|byte| plain(&byte)))?;
     text.parse().ok()
 }
 

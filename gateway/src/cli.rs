@@ -37,7 +37,7 @@ pub struct Cli {
 
 #[derive(Args)]
 struct Configuration {
-    /// The configuration, a TOML file. Every key can be overridden by GATEWAY__SECTION__KEY in the environment.
+    /// The configuration, a TOML file. Every key can be overridden by `GATEWAY__SECTION__KEY` in the environment.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
 }
@@ -65,7 +65,9 @@ pub fn run(cli: Cli) -> ExitCode {
         (Some(Command::Check(of)), _) => check::run(&of.config),
         (Some(Command::Demo(demo)), _) => demo::run(&demo),
         (Some(Command::Plugin(plugin)), _) => plugin::run(&plugin),
-        (None, None) => Err(Failure::Usage("say which configuration: gateway --config FILE, or try: gateway demo".to_owned())),
+        (None, None) => {
+            Err(Failure::Usage("say which configuration: gateway --config FILE, or try: gateway demo".to_owned()))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

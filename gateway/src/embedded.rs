@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use journal::Journal;
 use ledger::{BookSnapshot, Changed, OrganizationId, Period};
 use pricing::Pricing;
+use tokio::sync::Notify;
 
 use crate::books::Books;
 use crate::organizations::Organizations;
@@ -20,6 +21,8 @@ pub(crate) struct Embedded {
     pub(crate) books: Arc<Books>,
     pub(crate) organizations: Arc<Organizations>,
     pub(crate) journal: Journal,
+    /// Asks the applier not to wait for more events.
+    pub(crate) hurry: Arc<Notify>,
 }
 
 #[async_trait]
@@ -29,6 +32,7 @@ impl Live for Embedded {
     }
 
     async fn caught_up(&self) {
+        self.hurry.notify_one();
         if tokio::time::timeout(CAUGHT_UP_WITHIN, self.journal.caught_up()).await.is_err() {
             tracing::warn!("a report does not wait any longer for the newest events");
         }

@@ -72,10 +72,7 @@ async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Reque
         return Err(NoAnswer::broken(true));
     }
     // A backend may answer before it has read everything: its answer counts, not our failure to write.
-    let written = match body.bytes.is_empty() {
-        true => Ok(()),
-        false => backend.write_request_body(body.bytes, true).await,
-    };
+    let written = if body.bytes.is_empty() { Ok(()) } else { backend.write_request_body(body.bytes, true).await };
     let written = match written {
         Ok(()) => backend.finish_request_body().await,
         Err(error) => Err(error),

@@ -65,11 +65,19 @@ pub(crate) fn strip_of_the_bytes(answer: &mut ResponseHeader) {
 
 /// Sends a target in absolute form (RFC 9112 §3.2.2) on in origin form; any other stays as it came.
 pub(crate) fn to_origin_form(request: &mut RequestHeader) {
-    if request.uri.scheme().is_some()
+    if is_absolute_form(request)
         && let Some(target) = request.uri.path_and_query().cloned()
     {
         request.set_uri(target.into());
     }
+}
+
+/// Whether a target names its host too. Pingora keeps it as it came, with its path alone in `uri`, and has seen to it that
+/// the host is the one of `Host`.
+pub(crate) fn is_absolute_form(request: &RequestHeader) -> bool {
+    let starts =
+        |scheme: &[u8]| request.raw_path().get(..scheme.len()).is_some_and(|raw| raw.eq_ignore_ascii_case(scheme));
+    starts(b"http://") || starts(b"https://")
 }
 
 /// What `Connection` names, less the fields that no client may strip: the body's framing and its own identity.
@@ -102,5 +110,19 @@ mod tests {
         let mut left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "host"]);
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_sent_on_in_origin_form_and_no_other_is_touched() {
+        for (target, want) in [
+            ("http://app.example/a%2Fb?c=//d", "/a%2Fb?c=//d"),
+            ("HTTPS://app.example", "/"),
+            ("/a?b=http://c", "/a?b=http://c"),
+            ("*", "*"),
+        ] {
+            let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+            to_origin_form(&mut request);
+            assert_eq!(std::str::from_utf8(request.raw_path()), Ok(want), "{target}");
+        }
     }
 }

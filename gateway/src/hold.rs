@@ -11,8 +11,8 @@ use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::quote::Quoted;
 use crate::read::RequestBody;
-use crate::rules::Settlement;
 use crate::routes::Route;
+use crate::rules::Settlement;
 use crate::stop::Stop;
 
 /// Credits held for a call that may now go out. Settling consumes it; dropped, it voids itself. Only this step makes one.

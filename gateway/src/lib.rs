@@ -7,13 +7,13 @@
 mod proxy;
 mod request;
 
-mod journey;
-mod identify;
 mod authorize;
-mod read;
-mod quote;
-mod hold;
 mod forward;
+mod hold;
+mod identify;
+mod journey;
+mod quote;
+mod read;
 mod relay;
 mod settle;
 mod usage;

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use ledger::{Credits, Timestamp, UsageEvent};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, CounterVec,
+    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::call::Call;
 
 /// Buckets in seconds, from 50 µs (our own work) to two minutes (a slow model).
 const BUCKETS_S: [f64; 18] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 120.0,
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+    120.0,
 ];
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
@@ -73,27 +74,90 @@ impl Metrics {
         let credits = Opts::new("gateway_credits_captured_total", "Credits charged, by event type");
         let active = Opts::new("gateway_plugin_active", "1 for the pricing plugin that sets prices now");
         Ok(Arc::new(Self {
-            requests: register!(r, count("gateway_requests_total", "Requests, by route, method, status class and outcome", &request_labels)),
-            added_latency: register!(r, in_seconds("gateway_added_latency_seconds", "Time in the gateway, the backend's left out", &["route"])),
-            backend_latency: register!(r, in_seconds("gateway_backend_latency_seconds", "Time spent waiting for the backend on metered routes", &["route"])),
+            requests: register!(
+                r,
+                count(
+                    "gateway_requests_total",
+                    "Requests, by route, method, status class and outcome",
+                    &request_labels
+                )
+            ),
+            added_latency: register!(
+                r,
+                in_seconds("gateway_added_latency_seconds", "Time in the gateway, the backend's left out", &["route"])
+            ),
+            backend_latency: register!(
+                r,
+                in_seconds(
+                    "gateway_backend_latency_seconds",
+                    "Time spent waiting for the backend on metered routes",
+                    &["route"]
+                )
+            ),
             refusals: register!(r, count("gateway_refusals_total", "Answers that were refusals, by code", &["code"])),
             credits_captured: register!(r, CounterVec::new(credits, &["event_type"])),
-            events: register!(r, count("gateway_usage_events_total", "Usage events, by event type and outcome", &["event_type", "outcome"])),
+            events: register!(
+                r,
+                count(
+                    "gateway_usage_events_total",
+                    "Usage events, by event type and outcome",
+                    &["event_type", "outcome"]
+                )
+            ),
             holds_open: register!(r, IntGauge::new("gateway_holds_open", "Holds of calls on their way")),
-            journal_unapplied: register!(r, IntGauge::new("gateway_journal_unapplied_events", "Events in the journal that are not in the store yet")),
-            journal_lag: register!(r, prometheus::Gauge::new("gateway_journal_lag_seconds", "Age of the oldest event that is not in the store yet")),
-            journal_queue: register!(r, IntGauge::new("gateway_journal_queue_records", "Records waiting to be written")),
+            journal_unapplied: register!(
+                r,
+                IntGauge::new(
+                    "gateway_journal_unapplied_events",
+                    "Events in the journal that are not in the store yet"
+                )
+            ),
+            journal_lag: register!(
+                r,
+                prometheus::Gauge::new(
+                    "gateway_journal_lag_seconds",
+                    "Age of the oldest event that is not in the store yet"
+                )
+            ),
+            journal_queue: register!(
+                r,
+                IntGauge::new("gateway_journal_queue_records", "Records waiting to be written")
+            ),
             journal_bytes: register!(r, IntGauge::new("gateway_journal_bytes", "Size of the journal on disk")),
-            journal_sync: register!(r, Histogram::with_opts(seconds("gateway_journal_sync_seconds", "Time that a sync of the journal takes"))),
+            journal_sync: register!(
+                r,
+                Histogram::with_opts(seconds("gateway_journal_sync_seconds", "Time that a sync of the journal takes"))
+            ),
             journal_sync_records: register!(r, Histogram::with_opts(group)),
-            journal_failures: register!(r, IntCounter::new("gateway_journal_failures_total", "Writes or syncs of the journal that failed")),
-            applied: register!(r, IntCounter::new("gateway_events_applied_total", "Events moved from the journal to the store")),
-            plugin_calls: register!(r, in_seconds("gateway_plugin_call_seconds", "Calls of the pricing plugin, by function", &["function"])),
-            plugin_faults: register!(r, count("gateway_plugin_faults_total", "Calls of the pricing plugin that failed, by cause", &["cause"])),
+            journal_failures: register!(
+                r,
+                IntCounter::new("gateway_journal_failures_total", "Writes or syncs of the journal that failed")
+            ),
+            applied: register!(
+                r,
+                IntCounter::new("gateway_events_applied_total", "Events moved from the journal to the store")
+            ),
+            plugin_calls: register!(
+                r,
+                in_seconds("gateway_plugin_call_seconds", "Calls of the pricing plugin, by function", &["function"])
+            ),
+            plugin_faults: register!(
+                r,
+                count("gateway_plugin_faults_total", "Calls of the pricing plugin that failed, by cause", &["cause"])
+            ),
             plugin_active: register!(r, IntGaugeVec::new(active, &["name", "version", "sha256"])),
-            plugin_loads: register!(r, IntCounter::new("gateway_plugin_loads_total", "Pricing plugins that became active")),
-            plugin_rejections: register!(r, count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])),
-            reloads: register!(r, count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])),
+            plugin_loads: register!(
+                r,
+                IntCounter::new("gateway_plugin_loads_total", "Pricing plugins that became active")
+            ),
+            plugin_rejections: register!(
+                r,
+                count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])
+            ),
+            reloads: register!(
+                r,
+                count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])
+            ),
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -135,7 +199,9 @@ impl Metrics {
             self.refusals.with_label_values(&[code]).inc();
         }
         if call.charge.is_some() {
-            self.added_latency.with_label_values(&[&*call.route]).observe(took.saturating_sub(call.backend).as_secs_f64());
+            self.added_latency
+                .with_label_values(&[&*call.route])
+                .observe(took.saturating_sub(call.backend).as_secs_f64());
             self.backend_latency.with_label_values(&[&*call.route]).observe(call.backend.as_secs_f64());
         }
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use access::KeySource;
 use anyhow::Context as _;
+use http::Method;
 use ledger::Credits;
 use payload::signals::{SignalRules, TextJoin};
-use http::Method;
 use settings::{Settings, Verdict};
 use store::Occupancy;
 
@@ -52,7 +52,11 @@ impl Options {
             embedded_admin: admin.embedded,
             in_flight_max: usize::try_from(server.max_in_flight)?,
             shutdown_grace: server.shutdown_grace,
-            store: store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway },
+            store: store::Options {
+                url: database.url.clone(),
+                readers: DATABASE_READERS,
+                occupancy: Occupancy::Gateway,
+            },
             journal: journal::Options {
                 bytes_max: journal.max_bytes,
                 disk_free_bytes_min: journal.min_free_disk,
@@ -78,7 +82,7 @@ impl Options {
                 body_bytes_max: usize::try_from(server.max_body)?,
                 body_timeout: server.body_timeout,
                 response_bytes_max: usize::try_from(upstream.max_response)?,
-                settlement: policy(settlement),
+                settlement: policy(*settlement),
                 routes: settings.routes.clone(),
             },
         })
@@ -120,7 +124,7 @@ pub(crate) fn access_options(auth: &settings::Auth) -> anyhow::Result<access::Op
     })
 }
 
-fn policy(settlement: &settings::Settlement) -> SettlementPolicy {
+fn policy(settlement: settings::Settlement) -> SettlementPolicy {
     let read = |verdict| match verdict {
         Verdict::Void => Settlement::Void,
         Verdict::Capture => Settlement::Capture,

@@ -3,8 +3,8 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
 use http::{Method, header};
+use http_body_util::{BodyExt, Limited};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use refusal::Refusal;
@@ -21,7 +21,8 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Hands the request to the admin API and its answer to the client.
 pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Result<(), Stop> {
     let body = read::whole(session, admin_api::BODY_BYTES_MAX).await?;
-    let request = request(session, call, body).ok_or_else(|| Refusal::InvalidRequest("The request is not well-formed.".to_owned()))?;
+    let request = request(session, call, body)
+        .ok_or_else(|| Refusal::InvalidRequest("The request is not well-formed.".to_owned()))?;
     let answer = match gateway.own.clone().oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
@@ -54,7 +55,7 @@ fn request(session: &Session, call: &Call, body: Bytes) -> Option<http::Request<
     *request.headers_mut()? = client.headers.clone();
     let origin = admin_api::Origin {
         request_id: call.request_id.clone(),
-        remote_address: session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip()),
+        remote_address: session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip),
     };
     request.extension(origin).body(Body::from(body)).ok()
 }

@@ -27,8 +27,12 @@ pub(crate) async fn failed(session: &mut Session, error: &pingora::Error, call: 
     let refusal = match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => None,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Refusal::BodyTimeout),
-        (ErrorSource::Downstream, _) => Some(Refusal::InvalidRequest("The request is not well-formed HTTP.".to_owned())),
-        (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::ConnectTimedout) => Some(Refusal::UpstreamTimeout),
+        (ErrorSource::Downstream, _) => {
+            Some(Refusal::InvalidRequest("The request is not well-formed HTTP.".to_owned()))
+        }
+        (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::ConnectTimedout) => {
+            Some(Refusal::UpstreamTimeout)
+        }
         _ => Some(Refusal::UpstreamUnavailable),
     };
     let unanswered = session.response_written().is_none();

@@ -1,8 +1,8 @@
 //! Step 3: the body, read once, kept as one piece, sent as it came.
 
 use bytes::{Bytes, BytesMut};
-use payload::signals::{Extracted, InvalidJson};
 use http::header;
+use payload::signals::{Extracted, InvalidJson};
 use pingora::proxy::Session;
 use refusal::Refusal;
 use tokio::time::timeout;
@@ -62,7 +62,8 @@ pub(crate) async fn whole(session: &mut Session, bytes_max: usize) -> Result<Byt
 
 /// Tells a client that waits for it to go on. Nobody else does in `request_filter`.
 async fn expect_continue(session: &mut Session) -> Result<(), Stop> {
-    let expected = session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let expected =
+        session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expected {
         let keepalive = session.get_keepalive();
         session.write_continue_response().await?;

@@ -6,8 +6,8 @@ mod streamed;
 mod whole;
 
 use bytes::Bytes;
-use payload::content;
 use http::{Version, header};
+use payload::content;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 

@@ -64,9 +64,7 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
 
 /// The path as it came over the wire, without its query: what is read is what is sent on.
 fn path_of(session: &Session) -> &[u8] {
-    let raw = match session.req_header().uri.scheme() {
-        Some(_) => session.req_header().uri.path().as_bytes(),
-        None => session.req_header().raw_path(),
-    };
+    let request = session.req_header();
+    let raw = if headers::is_absolute_form(request) { request.uri.path().as_bytes() } else { request.raw_path() };
     raw.split(|byte| *byte == b'?').next().unwrap_or(raw)
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use ledger::{EventType, IdError, OrganizationId};
 use payload::signals::{Extractor, PointerError, SignalRules};
-use http::Method;
 
-use crate::canonical::CanonicalPath;
+use crate::canonical::{self, CanonicalPath};
 
 /// The parameter that names the organisation.
 const ORGANIZATION_PARAMETER: &str = "{orgId}";
@@ -45,7 +45,7 @@ pub(crate) enum Matched {
     Metered(Arc<Route>, OrganizationId),
     /// A metered path with another method, such as its health check: for members, free.
     MembersOnly(Arc<Route>, OrganizationId),
-    /// Reads like a metered path to a lenient backend: other case, trailing slash, path parameters.
+    /// Reads like a metered path to a lenient backend: other case, trailing slash, path parameters, encoded twice.
     LookAlike,
     /// A metered path whose organisation can have no such name.
     NoSuchOrganization,
@@ -72,8 +72,8 @@ impl Routes {
                 Ok(id) => Matched::MembersOnly(Arc::clone(route), id),
             };
         }
-        let folded: Vec<&str> = segments.iter().map(|segment| fold(segment)).collect();
-        let folded = folded.strip_suffix(&[""]).unwrap_or(&folded);
+        let folded: Vec<String> = segments.iter().map(|segment| fold(segment)).collect();
+        let folded = folded.strip_suffix(&[String::new()]).unwrap_or(&folded);
         if self.0.iter().any(|route| route.matches(folded, str::eq_ignore_ascii_case)) {
             return Matched::LookAlike;
         }
@@ -81,9 +81,12 @@ impl Routes {
     }
 }
 
-/// What a lenient backend may drop from a segment: path parameters and blanks around it.
-fn fold(segment: &str) -> &str {
-    segment.split_once(';').map_or(segment, |(name, _)| name).trim()
+/// What a lenient backend may make of a segment: it decodes once more, and drops path parameters, what looks like a query
+/// or fragment, and blanks around it.
+fn fold(segment: &str) -> String {
+    let again = canonical::decoded_again(segment.as_bytes());
+    let again = String::from_utf8_lossy(&again);
+    again.split([';', '?', '#']).next().unwrap_or_default().trim().to_owned()
 }
 
 fn exact(one: &str, other: &str) -> bool {
@@ -136,7 +139,7 @@ mod tests {
             rules("/v1/{orgId}/models/{model}/run", "b"),
         ])
         .unwrap();
-        match routes.find(method, &crate::canonical::read(path.as_bytes()).unwrap()) {
+        match routes.find(method, &canonical::read(path.as_bytes()).unwrap()) {
             Matched::Unmetered => "unmetered",
             Matched::Metered(_, id) if id.as_str() == "o 1" => "metered for o 1",
             Matched::Metered(..) => "metered",
@@ -159,6 +162,9 @@ mod tests {
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points/", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points;v=1", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points%20", "look-alike"),
+            (Method::POST, "/api/organizations/o1/structuring/analyze%252Dpain-points", "look-alike"),
+            (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points%23f", "look-alike"),
+            (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points%3Fq", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring", "unmetered"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points/more", "unmetered"),
             (Method::POST, "/v1/o1/models/gpt/run", "metered"),

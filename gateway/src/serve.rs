@@ -20,10 +20,11 @@ use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::SqliteStore;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::applier;
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
@@ -32,7 +33,6 @@ use crate::options::Options;
 use crate::organizations::Organizations;
 use crate::proxy::Proxy;
 use crate::upstream::Upstream;
-use crate::applier;
 
 /// How often changes made by other processes are looked for.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -67,12 +67,18 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let store = Arc::new(SqliteStore::open(options.store.clone()).await.context("database.url")?);
     let metrics = Metrics::new().context("metrics")?;
     let journal = open_journal(&options, &metrics, &*clock, &store).await?;
-    let gateway = Arc::new(assemble(&options, clock, &store, journal, metrics).await?);
+    let hurry = Arc::new(Notify::new());
+    let gateway = Arc::new(assemble(&options, clock, &store, journal, metrics, &hurry).await?);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
     let mut background = JoinSet::new();
-    background.spawn(applier::run(gateway.journal.clone(), store.clone(), Arc::clone(&gateway.metrics)));
+    background.spawn(applier::run(
+        gateway.journal.clone(),
+        store.clone(),
+        Arc::clone(&gateway.metrics),
+        Arc::clone(&hurry),
+    ));
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
@@ -149,9 +155,14 @@ async fn open_journal(
         tracing::error!(record, "a damaged record of the journal was set aside");
     }
     let replay = applier::replay(&journal, store).await;
-    let replayed = replay.map_err(|error| anyhow::anyhow!(error)).context("database.url: the journal cannot be replayed")?;
+    let replayed =
+        replay.map_err(|error| anyhow::anyhow!(error)).context("database.url: the journal cannot be replayed")?;
     if replayed > 0 {
-        tracing::info!(replayed, interrupted = recovery.interrupted.len(), "the journal of an earlier life was replayed");
+        tracing::info!(
+            replayed,
+            interrupted = recovery.interrupted.len(),
+            "the journal of an earlier life was replayed"
+        );
     }
     Ok(journal)
 }
@@ -162,16 +173,23 @@ async fn assemble(
     store: &Arc<SqliteStore>,
     journal: Journal,
     metrics: Arc<Metrics>,
+    hurry: &Arc<Notify>,
 ) -> Result<Gateway, StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
     let books = Arc::new(Books::new(store.clone()));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
-    let (pricing_options, pricing_clock, observer) = (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+    let (pricing_options, pricing_clock, observer) =
+        (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
     // Compiling takes a while and must not hold a worker.
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.context("pricing.plugin")?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
-    let live = Embedded { books: Arc::clone(&books), organizations: Arc::clone(&organizations), journal: journal.clone() };
+    let live = Embedded {
+        books: Arc::clone(&books),
+        organizations: Arc::clone(&organizations),
+        journal: journal.clone(),
+        hurry: Arc::clone(hurry),
+    };
     let context = admin_api::Context {
         directory: store.clone(),
         usage: store.clone(),
@@ -198,7 +216,10 @@ async fn assemble(
 
 /// Accepts connections until told to stop, then lets those that are open end within the grace time.
 async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, grace: Duration) {
-    let conf = Arc::new(ServerConf { threads: tokio::runtime::Handle::current().metrics().num_workers(), ..ServerConf::default() });
+    let conf = Arc::new(ServerConf {
+        threads: tokio::runtime::Handle::current().metrics().num_workers(),
+        ..ServerConf::default()
+    });
     let mut proxy = HttpProxy::new(Proxy(gateway), conf);
     proxy.handle_init_modules();
     let (proxy, listener) = (Arc::new(proxy), Listener::from(listener));

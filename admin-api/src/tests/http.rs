@@ -40,6 +40,8 @@ async fn a_method_that_a_path_lacks_is_refused_with_those_it_has() {
         assert_eq!(answered.header("allow"), allowed, "{method} {path}");
     }
     world.call("root", "GET", "/api/admin/elsewhere", None).await.refused(404, "not_found");
+    world.call("root", "GET", "/api/admin/plans/%FF", None).await.refused(400, "invalid_request");
+    world.call("olga", "GET", "/api/organizations/%FF/usage", None).await.refused(403, "forbidden");
 }
 
 #[tokio::test]

@@ -261,3 +261,30 @@ async fn one_event_is_explained_item_by_item() {
     let foreign = format!("/api/organizations/other/usage/events/{}", charged.id);
     world.call("otto", "GET", &foreign, None).await.refused(404, "not_found");
 }
+
+#[tokio::test]
+async fn warnings_follow_the_thresholds() {
+    let world = World::new().await;
+    // On the 24th of 30 days: what is added, and the warnings and recommendations that are there then.
+    let steps: [(i64, &[&str], &[&str]); 5] = [
+        (79, &[], &[]),
+        (1, &["near_limit"], &["upgrade_plan"]),
+        (1, &["near_limit", "projected_overage"], &["upgrade_plan"]),
+        (14, &["critical_threshold", "projected_overage"], &["upgrade_plan"]),
+        (5, &["limit_reached"], &["upgrade_plan"]),
+    ];
+    let kinds = |list: &Value| list.as_array().unwrap().iter().map(|one| one["type"].clone()).collect::<Vec<_>>();
+    for (more, warnings, recommendations) in steps {
+        world.record(&[event("2026-11-05T10:00:00Z", "mia", "structuring_diagnose", more)]).await;
+        for (path, part) in [("/dashboard", "dashboard"), ("/management", "management")] {
+            let shown = &world.get("olga", path).await.good()[part];
+            assert_eq!(kinds(&shown["warnings"]), warnings, "{more} more on {path}");
+            assert_eq!(kinds(&shown["recommendations"]), recommendations, "{more} more on {path}");
+        }
+    }
+    let own = json!({ "name": "a", "plan": "free", "subscriptionStatus": "past_due", "usageLimits": { "monthlyCredits": 50 } });
+    world.operate("PUT", "/organizations/acme", Some(own)).await.good();
+    let shown = &world.get("olga", "/dashboard").await.good()["dashboard"];
+    assert_eq!(kinds(&shown["warnings"]), ["limit_reached", "subscription_past_due"]);
+    assert_eq!(kinds(&shown["recommendations"]), ["raise_limit"]);
+}

@@ -1,26 +1,21 @@
 //! Verifies credentials, and remembers those that it has verified until they expire or the keys change.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
 use ledger::Clock;
-use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::claims::{Claims, Expected, Identity, is_over};
+use crate::followed::{Followed, Pace};
 use crate::keys::KeySet;
 use crate::presented::{Presented, Unauthenticated};
 use crate::source::{KeySource, KeySourceError};
-
-/// How often a key file is looked at.
-const FILE_POLL: Duration = Duration::from_secs(1);
 
 /// What is believed, and within which limits.
 #[derive(Clone)]
@@ -90,29 +85,21 @@ pub struct Authenticator {
     options: Options,
     expected: Expected,
     clock: Arc<dyn Clock>,
-    sources: Vec<Followed>,
-    /// Counts changes of keys: what was verified before one is verified again.
-    generation: AtomicU64,
+    sources: Vec<Arc<Followed>>,
     verified: Cache<[u8; 32], Arc<Verified>>,
 }
 
+/// Somebody, for as long as the keys that say so are the source's.
 struct Verified {
     identity: Arc<Identity>,
-    generation: u64,
+    keys: Arc<KeySet>,
+    source: Arc<Followed>,
 }
 
-/// A source, and its keys as last read.
-struct Followed {
-    source: KeySource,
-    keys: ArcSwap<KeySet>,
-    times: Mutex<Times>,
-    /// One question at a time.
-    asking: tokio::sync::Mutex<()>,
-}
-
-struct Times {
-    read: Instant,
-    asked: Option<Instant>,
+impl Verified {
+    fn holds(&self) -> bool {
+        self.source.keys().is_some_and(|keys| Arc::ptr_eq(&keys, &self.keys))
+    }
 }
 
 /// The part of a JOSE header that matters; what else a credential names there is not looked at.
@@ -129,35 +116,27 @@ impl Authenticator {
         if options.keys.is_empty() {
             return Err(StartError::NoKeys);
         }
-        let follow = |source: &KeySource| -> Result<Followed, KeySourceError> {
-            let keys = source.read(options.key_set_bytes_max, options.timeout)?;
-            let times = Mutex::new(Times { read: Instant::now(), asked: None });
-            Ok(Followed { source: source.clone(), keys: ArcSwap::from_pointee(keys), times, asking: tokio::sync::Mutex::default() })
+        let pace = Pace {
+            refresh: options.refresh,
+            refetch_floor: options.refetch_floor,
+            stale_max: options.stale_max,
+            timeout: options.timeout,
+            key_set_bytes_max: options.key_set_bytes_max,
         };
-        let authenticator = Arc::new(Self {
-            expected: Expected {
-                issuer: options.issuer.clone(),
-                audience: options.audience.clone(),
-                leeway_ms: i64::try_from(options.leeway.as_millis()).unwrap_or(i64::MAX),
-            },
-            sources: options.keys.iter().map(follow).collect::<Result<_, _>>()?,
-            generation: AtomicU64::new(0),
-            verified: Cache::new(options.remembered_max),
-            clock,
-            options,
-        });
-        for (index, followed) in authenticator.sources.iter().enumerate() {
-            if followed.source.can_rotate() {
-                let name = std::thread::Builder::new().name("access-keys".to_owned());
-                let weak = Arc::downgrade(&authenticator);
-                let every = match &followed.source {
-                    KeySource::File(_) => FILE_POLL.min(authenticator.options.refresh),
-                    _ => authenticator.options.refresh,
-                };
-                name.spawn(move || keep_reading(&weak, index, every))?;
-            }
+        let mut sources = Vec::new();
+        for source in &options.keys {
+            sources.push(Arc::new(Followed::read(source.clone(), pace)?));
         }
-        Ok(authenticator)
+        for source in &sources {
+            source.keep_reading()?;
+        }
+        let expected = Expected {
+            issuer: options.issuer.clone(),
+            audience: options.audience.clone(),
+            leeway_ms: i64::try_from(options.leeway.as_millis()).unwrap_or(i64::MAX),
+        };
+        let verified = Cache::new(options.remembered_max);
+        Ok(Arc::new(Self { options, expected, clock, sources, verified }))
     }
 
     /// Who presents this credential.
@@ -167,112 +146,57 @@ impl Authenticator {
             return Err(Unauthenticated("too long"));
         }
         let digest: [u8; 32] = Sha256::digest(credential).into();
-        let now = self.clock.now();
-        let generation = self.generation.load(Ordering::Acquire);
-        if let Some(known) = self.verified.get(&digest).filter(|known| known.generation == generation) {
-            if is_over(known.identity.expires_at, now, self.expected.leeway_ms) {
+        if let Some(known) = self.verified.get(&digest).filter(|known| known.holds()) {
+            if is_over(known.identity.expires_at, self.clock.now(), self.expected.leeway_ms) {
                 self.verified.remove(&digest);
                 return Err(Unauthenticated("expired"));
             }
             return Ok(Arc::clone(&known.identity));
         }
         let header = header(credential)?;
-        let claims = match self.verify(credential, &header) {
+        let (claims, keys, source) = match self.verify(credential, &header) {
             Err(NoKey) => {
-                self.ask_again(header.kid.as_deref()).await;
+                self.ask_for_unknown(header.kid.as_deref()).await;
                 self.verify(credential, &header).map_err(|NoKey| Unauthenticated("no key fits"))?
             }
             Ok(verified) => verified,
-        };
-        let identity = Arc::new(claims?.believe(&self.expected, now)?);
-        self.verified.insert(digest, Arc::new(Verified { identity: Arc::clone(&identity), generation }));
+        }?;
+        let identity = Arc::new(claims.believe(&self.expected, self.clock.now())?);
+        self.verified.insert(digest, Arc::new(Verified { identity: Arc::clone(&identity), keys, source }));
         Ok(identity)
     }
 
     /// Checks the signature with the one key that fits.
-    fn verify(&self, credential: &[u8], header: &Header) -> Result<Result<Claims, Unauthenticated>, NoKey> {
-        for followed in &self.sources {
-            if followed.times.lock().read.elapsed() > self.options.stale_max && followed.source.can_rotate() {
-                continue;
-            }
-            let keys = followed.keys.load();
+    fn verify(&self, credential: &[u8], header: &Header) -> Result<Result<Signed, Unauthenticated>, NoKey> {
+        for source in &self.sources {
+            let Some(keys) = source.keys() else { continue };
             let Some(key) = keys.find(header.kid.as_deref(), header.alg) else { continue };
             // Only the signature is checked here: claims are ours to check, by our clock.
             let mut validation = Validation::new(key.algorithm);
             validation.required_spec_claims.clear();
             (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
             let decoded = jsonwebtoken::decode::<Claims>(credential, &key.decoding, &validation);
-            return Ok(decoded.map(|decoded| decoded.claims).map_err(|_| Unauthenticated("the signature or a claim is wrong")));
+            let claims =
+                decoded.map(|decoded| decoded.claims).map_err(|_| Unauthenticated("the signature or a claim is wrong"));
+            return Ok(claims.map(|claims| (claims, keys, Arc::clone(source))));
         }
         Err(NoKey)
     }
 
-    /// A key that we do not know may be new: asks the addresses, once for all who wait, and not again for a while.
-    async fn ask_again(&self, kid: Option<&str>) {
-        if kid.is_none() {
-            return;
-        }
-        for (index, followed) in self.sources.iter().enumerate() {
-            if !matches!(followed.source, KeySource::Address(_)) {
-                continue;
+    async fn ask_for_unknown(&self, kid: Option<&str>) {
+        // Without a name there is nothing to look for.
+        if kid.is_some() {
+            for source in &self.sources {
+                source.ask_for_unknown().await;
             }
-            let _one_at_a_time = followed.asking.lock().await;
-            let due = {
-                let mut times = followed.times.lock();
-                let due = times.asked.is_none_or(|asked| asked.elapsed() >= self.options.refetch_floor);
-                if due {
-                    times.asked = Some(Instant::now());
-                }
-                due
-            };
-            if due {
-                let (source, bytes_max, timeout) = (followed.source.clone(), self.options.key_set_bytes_max, self.options.timeout);
-                let read = tokio::task::spawn_blocking(move || source.read(bytes_max, timeout)).await;
-                if let Ok(read) = read {
-                    self.take(index, read);
-                }
-            }
-        }
-    }
-
-    /// Takes new keys over; keeps the old ones where there are none.
-    fn take(&self, index: usize, read: Result<KeySet, KeySourceError>) {
-        let Some(followed) = self.sources.get(index) else { return };
-        match read {
-            Ok(keys) => {
-                followed.keys.store(Arc::new(keys));
-                followed.times.lock().read = Instant::now();
-                self.generation.fetch_add(1, Ordering::AcqRel);
-            }
-            Err(error) => tracing::warn!(%error, "keys cannot be read: the old ones stay for now"),
         }
     }
 }
+
+/// What a credential says, and the keys that say that it does.
+type Signed = (Claims, Arc<KeySet>, Arc<Followed>);
 
 struct NoKey;
-
-/// Reads a source every so often, for as long as anyone authenticates. A file is read only when it changed.
-fn keep_reading(authenticator: &Weak<Authenticator>, index: usize, every: Duration) {
-    let mut seen = None;
-    loop {
-        std::thread::sleep(every);
-        let Some(authenticator) = authenticator.upgrade() else { return };
-        let Some(followed) = authenticator.sources.get(index) else { return };
-        if let KeySource::File(path) = &followed.source {
-            let state = std::fs::read(path).ok().map(|document| <[u8; 32]>::from(Sha256::digest(&document)));
-            if state.is_none() || state == seen {
-                // An unchanged file is as good as a new answer: it does not go stale.
-                if state.is_some() {
-                    followed.times.lock().read = Instant::now();
-                }
-                continue;
-            }
-            seen = state;
-        }
-        let read = followed.source.read(authenticator.options.key_set_bytes_max, authenticator.options.timeout);
-        authenticator.take(index, read);
-    }
-}
 
 fn header(credential: &[u8]) -> Result<Header, Unauthenticated> {
     let malformed = Unauthenticated("it is no signed JWT");

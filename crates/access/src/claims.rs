@@ -94,7 +94,8 @@ impl Claims {
                 return Err(Unauthenticated("not valid yet"));
             }
         }
-        let text = |claim: Option<serde_json::Value>| claim.as_ref().and_then(|claim| claim.as_str()).map(str::to_owned);
+        let text =
+            |claim: Option<serde_json::Value>| claim.as_ref().and_then(|claim| claim.as_str()).map(str::to_owned);
         Ok(Identity {
             user_id: self.sub,
             name: text(self.name),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
-/// Shorter RSA keys are refused (NIST SP 800-131A): bytes of the modulus.
+/// Shorter RSA keys are refused (NIST SP 800-131A): bytes of the modulus, all bits of which count.
 const RSA_BYTES_MIN: usize = 256;
 /// Shorter secrets are refused (RFC 7518 §3.2): bytes.
 pub(crate) const SECRET_BYTES_MIN: usize = 32;
@@ -125,7 +125,7 @@ impl Published {
             ("RSA", _) if is_for("RS256") => {
                 let (modulus, exponent) = (part(&self.n)?, part(&self.e)?);
                 let bytes = URL_SAFE_NO_PAD.decode(&modulus).map_err(|_| KeysError::Damaged)?;
-                if bytes.iter().skip_while(|byte| **byte == 0).count() < RSA_BYTES_MIN {
+                if !is_long_enough(&bytes) {
                     return Err(KeysError::Weak);
                 }
                 (Algorithm::RS256, DecodingKey::from_rsa_components(&modulus, &exponent))
@@ -143,6 +143,13 @@ impl Published {
     }
 }
 
+/// Whether a modulus, written as bytes from the highest, has its bits.
+fn is_long_enough(modulus: &[u8]) -> bool {
+    let significant = modulus.iter().position(|byte| *byte != 0).and_then(|at| modulus.get(at..)).unwrap_or_default();
+    let has_top_bit = significant.first().is_some_and(|byte| *byte >= 0x80);
+    significant.len() > RSA_BYTES_MIN || (significant.len() == RSA_BYTES_MIN && has_top_bit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +162,8 @@ mod tests {
 
     #[test]
     fn sets_that_are_unsafe_or_useless_are_refused() {
-        let okp = json!({"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let okp =
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
         let with = |more: serde_json::Value| {
             let mut key = okp.clone();
             key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -181,5 +189,35 @@ mod tests {
             assert!(said.contains(why), "{keys}: {said}");
         }
         assert_eq!(refused(json!([okp, {"kty": "EC", "crv": "P-521", "kid": "b"}])), "", "other keys are passed over");
+        let numbered = |number: usize| with(json!({"kid": number.to_string()}));
+        assert_eq!(refused((0..KEYS_MAX).map(numbered).collect()), "", "a set at its largest");
+    }
+
+    #[test]
+    fn an_rsa_key_of_2048_bits_is_taken_and_one_of_2047_is_not() {
+        let rsa = |first: u8, zeros: usize| {
+            let modulus = [vec![0; zeros], vec![first], vec![0xff; RSA_BYTES_MIN - 1]].concat();
+            refused(json!([{"kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"}]))
+        };
+        assert_eq!((rsa(0x80, 0), rsa(0x80, 1)), (String::new(), String::new()));
+        for (first, zeros) in [(0x7f, 0), (0x7f, 1), (0, 8)] {
+            assert!(rsa(first, zeros).contains("an RSA key under 2048 bits"), "{first} after {zeros} zeros");
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_only_where_no_other_could_be_meant() {
+        let ed = |kid: Option<&str>| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let set = |keys: serde_json::Value| {
+            KeySet::from_jwks(&serde_json::to_vec(&json!({ "keys": keys })).unwrap()).unwrap()
+        };
+        let found = |set: &KeySet, kid| set.find(kid, Algorithm::EdDSA).is_some();
+        let (one, two, nameless) =
+            (set(json!([ed(Some("a"))])), set(json!([ed(Some("a")), ed(Some("b"))])), set(json!([ed(None), ed(None)])));
+        assert!(found(&one, Some("a")) && found(&one, None) && found(&two, Some("b")));
+        assert!(
+            !found(&one, Some("b")) && !found(&two, None) && !found(&nameless, None) && !found(&nameless, Some("a"))
+        );
+        assert!(one.find(Some("a"), Algorithm::HS256).is_none() && one.find(Some("a"), Algorithm::ES256).is_none());
     }
 }

@@ -5,6 +5,7 @@
 
 mod authenticator;
 mod claims;
+mod followed;
 mod keys;
 mod permissions;
 mod presented;

@@ -41,6 +41,7 @@ pub const fn may_call(role: Role, status: SubscriptionStatus) -> Result<(), Call
 /// What the front end is told of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "it is the front end's own shape")]
 pub struct Permissions {
     /// Change limits and thresholds.
     pub can_modify_limits: bool,

@@ -1,5 +1,5 @@
 //! Calls a second: each opens a hold, settles it and waits for the sync, while an applier takes the events away.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,8 +88,7 @@ fn commit(criterion: &mut Criterion) {
     for (callers, hold) in [(1, true), (32, true), (100, true), (400, true), (100, false), (400, false)] {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let syncs = Arc::new(Syncs::default());
-        let opened = runtime.block_on(async { Journal::open(Options::new(directory.path()), Arc::clone(&syncs) as _, NOW) });
-        let journal = opened.unwrap().0;
+        let journal = Journal::open(Options::new(directory.path()), syncs.clone(), NOW).unwrap().0;
         runtime.spawn(apply(journal.clone()));
         group.throughput(Throughput::Elements(1));
         let what = if hold { "hold and settlement" } else { "settlement" };

@@ -135,7 +135,11 @@ pub(crate) fn find(bytes: &[u8]) -> Found {
         return Found::Nothing;
     }
     let Some(body) = rest.get(..length) else { return Found::Partial };
-    if checksum(&head[4..8], body) == little_u32(&head[8..12]) { Found::Whole(HEAD_BYTES + length) } else { Found::Nothing }
+    if checksum(&head[4..8], body) == little_u32(&head[8..12]) {
+        Found::Whole(HEAD_BYTES + length)
+    } else {
+        Found::Nothing
+    }
 }
 
 /// Reads the body of a whole frame; `None` where it says nothing that is known here.

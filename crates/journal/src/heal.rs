@@ -17,7 +17,8 @@ impl Log {
         let file = start_segment(&*self.disk, &self.path(sequence), sequence)?;
         let frames = self.worth_keeping();
         let written = file.append(&frames).and_then(|()| file.sync());
-        let durable = written.and_then(|()| self.disk.sync_directory(&self.directory)).and_then(|()| self.cut_doubtful());
+        let durable =
+            written.and_then(|()| self.disk.sync_directory(&self.directory)).and_then(|()| self.cut_doubtful());
         if let Err(error) = durable {
             self.abandon(sequence, widen(frames.len()));
             return Err(error);

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ledger::{UsageEvent, UsageEventId};
+use ledger::{Timestamp, UsageEvent, UsageEventId};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::disk::Disk;
+use crate::health::Signs;
 use crate::lane::{Lane, NotQueued};
 use crate::log::Log;
 use crate::ready::Ready;
-use crate::health::Signs;
 use crate::segment::Position;
 use crate::{JournalError, Observer, Options};
 
@@ -37,6 +37,8 @@ pub(crate) enum WriteCommand {
 /// For the thread that syncs.
 pub(crate) enum SyncCommand {
     Settle(Settlement),
+    /// Settle a hold as its record says: its own settlement cannot be written.
+    AsItStands(UsageEventId, Timestamp),
     /// Sync what is written; drop what is dead.
     Tidy,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Inner {
     pub(crate) syncs: Lane<SyncCommand>,
     /// Room in the queue of settlements.
     pub(crate) settle_room: Semaphore,
-    /// Locked by the two threads only: nothing on the runtime waits for a write.
+    /// Waited for by the two threads only, and never held across a sync: a task on the runtime takes it where it is free.
     pub(crate) log: Mutex<Log>,
     pub(crate) ready: Mutex<Ready>,
     pub(crate) progress: watch::Sender<Progress>,

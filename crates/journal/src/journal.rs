@@ -90,7 +90,9 @@ impl Journal {
         let id = as_interrupted.id;
         let frame = frame::hold(as_interrupted)?;
         let (ack, done) = oneshot::channel();
-        inner.push_write(WriteCommand::Open { id, frame, ack }, inner.options.queue_records_max)?;
+        if let Err(command) = write::at_once(inner, WriteCommand::Open { id, frame, ack }) {
+            inner.push_write(command, inner.options.queue_records_max)?;
+        }
         let mut unheard = Unheard { inner, id, armed: true };
         let result = done.await;
         unheard.armed = false;
@@ -102,7 +104,9 @@ impl Journal {
     /// try again.
     pub async fn settle(&self, event: &UsageEvent) -> Result<(), JournalError> {
         let inner = &self.0.inner;
-        let frame = frame::settled(event)?;
+        let frame = frame::settled(event).inspect_err(|_| {
+            let _ = inner.syncs.push(SyncCommand::AsItStands(event.id, event.settled_at), usize::MAX);
+        })?;
         let (ack, done) = oneshot::channel();
         let settlement = Settlement { event: Box::new(event.clone()), frame, ack: Some(ack) };
         let room = inner.settle_room.acquire().await.map_err(|_| JournalError::Closed)?;
@@ -253,6 +257,11 @@ fn refill(inner: &Inner) -> Result<(), JournalError> {
 fn own(options: &Options) -> Result<File, JournalError> {
     let directory = &options.directory;
     std::fs::create_dir_all(directory).map_err(JournalError::io("make", directory))?;
+    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        // So that a power cut does not take a new directory with it. One may own a directory and not be allowed to open the
+        // one above: then it was not made here either.
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    }
     let path = directory.join("lock");
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let lock = opened.map_err(JournalError::io("open", &path))?;

@@ -67,10 +67,9 @@ impl Log {
 
     /// Where the next record goes, if its segment does not end first.
     pub(crate) fn end(&self) -> Position {
-        self.segments.back().map_or(Position { segment: 0, offset: 0 }, |last| Position {
-            segment: last.sequence,
-            offset: last.bytes,
-        })
+        self.segments
+            .back()
+            .map_or(Position { segment: 0, offset: 0 }, |last| Position { segment: last.sequence, offset: last.bytes })
     }
 
     /// Hands records to the operating system, all in one segment, and says where they start. After a failure nothing is

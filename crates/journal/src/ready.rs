@@ -136,7 +136,10 @@ impl Refill {
             };
             while let Some(piece) = reader.next_piece()? {
                 if events.len() == EVENTS_IN_MEMORY_MAX {
-                    return Ok(Refilled { events, next: Some(Position { segment: from.segment, offset: piece.offset }) });
+                    return Ok(Refilled {
+                        events,
+                        next: Some(Position { segment: from.segment, offset: piece.offset }),
+                    });
                 }
                 let record = piece.whole.then(|| frame::read(reader.bytes())).flatten();
                 let event = match record {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,7 +46,8 @@ pub(crate) fn replay(
         replay.segment(&path, sequence, &mut damage).map_err(JournalError::io("read", &path))?;
     }
     let interrupted = replay.interrupted(&mut damage, now)?;
-    let mut recovery = Recovery { interrupted: interrupted.iter().map(|event| event.id).collect(), ..Recovery::default() };
+    let mut recovery =
+        Recovery { interrupted: interrupted.iter().map(|event| event.id).collect(), ..Recovery::default() };
     let mut log = replay.complete(disk, options, &interrupted)?;
     recovery.unapplied = widen(replay.waiting.len() + interrupted.len());
     recovery.set_aside = damage.found;
@@ -163,7 +164,12 @@ impl Replay {
     }
 
     /// The log, which goes on in a new segment that starts with the interrupted events, durably.
-    fn complete(&self, disk: Arc<dyn Disk>, options: &Options, interrupted: &[UsageEvent]) -> Result<Log, JournalError> {
+    fn complete(
+        &self,
+        disk: Arc<dyn Disk>,
+        options: &Options,
+        interrupted: &[UsageEvent],
+    ) -> Result<Log, JournalError> {
         let directory = options.directory.clone();
         let sequence = self.segments.back().map_or(1, |last| last.sequence + 1);
         let mut frames = Vec::new();
@@ -230,7 +236,9 @@ impl Damage {
         if copy.exists() {
             return Ok(());
         }
-        fs::write(&copy, &bytes)?;
+        let mut file = fs::File::create(&copy)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
         let event = event_named_in(&bytes).map_or_else(String::new, |id| format!(" of {id}"));
         self.found.push(format!(
             "{}, {} bytes from byte {offset}{event}: set aside in {SET_ASIDE}/{sequence:020}-{offset}",

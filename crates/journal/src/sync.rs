@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use ledger::{Timestamp, UsageEvent, UsageEventId};
 
+use crate::JournalError;
 use crate::frame::{self, Record};
 use crate::inner::{COMMANDS_PER_ROUND_MAX, Inner, PROBE_EVERY, Settlement, SyncCommand, UNSYNCED_BYTES_MAX};
 use crate::log::{Segment, read_back};
 use crate::segment::{self, Position, widen};
-use crate::JournalError;
 
 /// Holds whose settlement failed: they are settled as their records say, as if the process had died.
 type Failed = VecDeque<(UsageEventId, Timestamp)>;
@@ -36,6 +36,7 @@ pub(crate) fn run(inner: &Inner) -> Result<(), JournalError> {
         for command in commands.drain(..) {
             match command {
                 SyncCommand::Settle(settlement) => settlements.push(settlement),
+                SyncCommand::AsItStands(id, settled_at) => failed.push_back((id, settled_at)),
                 SyncCommand::Tidy => {}
             }
         }
@@ -156,10 +157,13 @@ fn settle_failed(inner: &Inner, failed: &mut Failed) {
     let mut settlements = Vec::new();
     for (id, settled_at) in failed.drain(..) {
         let Some(hold) = inner.log.lock().holds.get(&id).copied() else { continue };
-        match read_back(&inner.directory(), hold).map(|frame| frame.and_then(|frame| as_it_stands(&frame, settled_at))) {
+        match read_back(&inner.directory(), hold).map(|frame| frame.and_then(|frame| as_it_stands(&frame, settled_at)))
+        {
             Ok(Some(settlement)) => settlements.push(settlement),
             Ok(None) => tracing::error!(event = %id, "a hold's record is damaged: the next start reports it"),
-            Err(error) => tracing::error!(event = %id, %error, "a hold's record cannot be read: the next start settles it"),
+            Err(error) => {
+                tracing::error!(event = %id, %error, "a hold's record cannot be read: the next start settles it");
+            }
         }
     }
     settle(inner, settlements, failed);

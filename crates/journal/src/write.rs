@@ -1,14 +1,16 @@
-//! The thread that hands holds to the operating system. It never syncs, so a hold never waits for a disk.
+//! How holds are handed to the operating system: by the caller itself where the log is free, by a thread otherwise.
+//! Neither syncs, so a hold never waits for a disk.
 
 use std::sync::atomic::Ordering;
 
 use ledger::UsageEventId;
+use parking_lot::MutexGuard;
 
+use crate::JournalError;
 use crate::frame;
 use crate::inner::{Ack, COMMANDS_PER_ROUND_MAX, Inner, PROBE_EVERY, SyncCommand, UNSYNCED_BYTES_MAX, WriteCommand};
 use crate::log::Log;
 use crate::segment::{Position, widen};
-use crate::JournalError;
 
 /// A record of this round.
 struct Written {
@@ -34,20 +36,37 @@ pub(crate) fn run(inner: &Inner) {
         if !inner.writes.take(&mut commands, COMMANDS_PER_ROUND_MAX, nearly_full.then_some(PROBE_EVERY)) {
             return;
         }
-        let space = look_at_disk(inner, nearly_full || commands.iter().any(|it| matches!(it, WriteCommand::Open { .. })));
+        let space =
+            look_at_disk(inner, nearly_full || commands.iter().any(|it| matches!(it, WriteCommand::Open { .. })));
         frames.clear();
-        round(inner, commands.drain(..), &mut frames, &space);
+        round(inner, inner.log.lock(), commands.drain(..), &mut frames, &space);
     }
+}
+
+/// Carries a command out in the caller's own thread, if nobody else is at the log: one write to the page cache costs
+/// less than waking a thread twice. Hands the command back otherwise; it never waits.
+pub(crate) fn at_once(inner: &Inner, command: WriteCommand) -> Result<(), WriteCommand> {
+    // Where there is no room it is the thread that refuses: it then looks again by itself until there is.
+    if inner.signs.unwritable.load(Ordering::Relaxed) || look_at_disk(inner, true).is_err() {
+        return Err(command);
+    }
+    let Some(log) = inner.log.try_lock() else { return Err(command) };
+    // Asked under the lock: once the last sync is done and the directory let go, nothing may be written any more.
+    if inner.signs.closed.load(Ordering::Relaxed) {
+        return Err(command);
+    }
+    round(inner, log, std::iter::once(command), &mut Vec::new(), &Ok(()));
+    Ok(())
 }
 
 /// One write for all that waits.
 fn round(
     inner: &Inner,
+    mut log: MutexGuard<'_, Log>,
     commands: impl Iterator<Item = WriteCommand>,
     frames: &mut Vec<u8>,
     space: &Result<(), JournalError>,
 ) {
-    let mut log = inner.log.lock();
     let mut written = Vec::new();
     for command in commands {
         let start = frames.len();

@@ -54,11 +54,7 @@ impl Level {
     pub fn of(used: Credits, limit: Limit, warning_percent: u8) -> Self {
         let Limit::Credits(limit) = limit else { return Self::default() };
         let reached = i128::from(used.micros()) * 100 >= i128::from(limit.micros()) * i128::from(warning_percent);
-        Self {
-            percentage_used: PercentTenths::of(used, limit),
-            is_near_limit: reached,
-            is_over_limit: used >= limit,
-        }
+        Self { percentage_used: PercentTenths::of(used, limit), is_near_limit: reached, is_over_limit: used >= limit }
     }
 }
 

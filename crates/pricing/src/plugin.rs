@@ -1,6 +1,7 @@
 //! One plugin, compiled: asked for a price in a fresh instance each time.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -255,7 +256,11 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
 
 /// The file's hash, in lower-case hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 struct Compiled(PluginPre<Limits>);

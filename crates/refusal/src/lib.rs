@@ -142,8 +142,8 @@ impl Refusal {
                 format!("Call limit exceeded: all {limit} calls are used until {resets_at}.").into()
             }
             Self::TooManyInFlight => "Too many calls at once; try again shortly.".into(),
-            Self::UpstreamUnavailable => "The AI service cannot be reached; nothing was charged.".into(),
-            Self::UpstreamTimeout => "The AI service did not answer in time; nothing was charged.".into(),
+            Self::UpstreamUnavailable => "The AI service cannot be reached, or broke off.".into(),
+            Self::UpstreamTimeout => "The AI service did not answer in time.".into(),
             Self::PricingUnavailable => "This call cannot be priced at the moment; nothing was charged.".into(),
             Self::PricingRefused(why) => format!("This call is not offered: {why}").into(),
             Self::JournalUnavailable => "Charges cannot be recorded at the moment; nothing was charged.".into(),

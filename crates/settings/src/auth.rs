@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::document::Document;
+use crate::document::{Document, Origin};
 use crate::secret::Secret;
 use crate::section::Section;
 
@@ -43,34 +43,36 @@ impl Auth {
             jwks_refresh: section.duration("jwks_refresh", seconds(600), seconds(1)..=seconds(86_400)),
         };
         if read.jwks.is_none() && read.hs256_secret_file.is_none() && read.hs256_secret.is_none() {
-            section.wrong("jwks", None, "is missing, and so is hs256_secret_file", "one of them or both");
+            section.wrong("jwks", "is missing, and so is hs256_secret_file", "one of them or both");
         }
         section.close();
         read
     }
 }
 
-/// A secret in a file that others read would be none: it comes from the environment or a file of its own.
+/// A secret in a file that others read would be none: it comes from the environment or a file of its own. From there it is
+/// taken as it stands, quotes and all.
 fn secret(section: &mut Section<'_>) -> Option<Secret> {
-    match section.text_at("hs256_secret")? {
-        (secret, crate::document::Origin::Variable(..)) => Some(Secret::new(secret)),
-        (_, origin) => {
+    match section.take("hs256_secret")?.origin {
+        Origin::Variable(_, secret) if secret.is_empty() => None,
+        Origin::Variable(_, secret) => Some(Secret::new(secret)),
+        Origin::Line(_) => {
             let allowed = "hs256_secret_file here, or GATEWAY__AUTH__HS256_SECRET in the environment";
-            section.wrong("hs256_secret", Some(&origin), "is a secret in the configuration file", allowed);
+            section.wrong("hs256_secret", "is a secret in the configuration file", allowed);
             None
         }
     }
 }
 
 fn cookie(section: &mut Section<'_>) -> Option<String> {
-    let (name, origin) = section.text_at("cookie")?;
+    let name = section.text("cookie")?;
     // A token of RFC 9110 §5.6.2, which is what a cookie's name is.
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() {
         return None;
     }
     if !name.bytes().all(token) {
-        section.wrong("cookie", Some(&origin), &format!("is \"{name}\""), "a cookie's name");
+        section.wrong("cookie", &format!("is \"{name}\""), "a cookie's name");
     }
     Some(name)
 }

@@ -14,13 +14,13 @@ impl Database {
     pub(crate) fn read(document: &mut Document) -> Self {
         let allowed = "sqlite:FILE, such as sqlite:data/usage.db";
         let mut section = Section::open(document, "database");
-        let (url, origin) = section.text_at("url").map_or_else(
-            || ("sqlite:data/usage.db".to_owned(), None),
-            |(url, origin)| (url, Some(origin)),
-        );
-        if !url.strip_prefix("sqlite:").is_some_and(|file| !file.trim_start_matches('/').is_empty() && !file.starts_with(':')) {
+        let url = section.text("url").unwrap_or_else(|| "sqlite:data/usage.db".to_owned());
+        if !url
+            .strip_prefix("sqlite:")
+            .is_some_and(|file| !file.trim_start_matches('/').is_empty() && !file.starts_with(':'))
+        {
             // An address may hold a password: it is not shown.
-            section.wrong("url", origin.as_ref(), "is no database that this version knows", allowed);
+            section.wrong("url", "is no database that this version knows", allowed);
         }
         section.close();
         Self { url }

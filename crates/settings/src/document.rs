@@ -45,8 +45,8 @@ pub(crate) enum Value {
     Flag(bool),
     List(Vec<Item>),
     Table(Table),
-    /// A date or fraction, which no key takes.
-    Other,
+    /// A date or fraction, which no key takes, as it stands.
+    Other(String),
 }
 
 impl Document {
@@ -56,29 +56,35 @@ impl Document {
         text: &str,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
+        let source = Source::new(text);
         let root = DeTable::parse(text).map_err(|error| {
-            let line = error.span().map(|span| line_of(text, span.start));
+            let line = error.span().map(|span| source.line_of(span.start));
             Faults::one(Fault { line, ..Fault::file(file, error.message().replace('\n', " ")) })
         })?;
-        let mut document =
-            Self { file: file.to_owned(), root: table(root.get_ref(), text), faults: Vec::new(), sections: Vec::new() };
-        for (name, value) in env {
+        let mut document = Self {
+            file: file.to_owned(),
+            root: source.table(root.get_ref()),
+            faults: Vec::new(),
+            sections: Vec::new(),
+        };
+        // In order, so that a key wins over its section whichever the environment lists first.
+        for (name, value) in env.into_iter().collect::<BTreeMap<_, _>>() {
             if let Some(path) = name.strip_prefix(PREFIX) {
-                document.overlay(&name, path, value);
+                document.overlay(&name, path, &value);
             }
         }
         Ok(document)
     }
 
-    /// The table of a section; empty where it is missing.
-    pub(crate) fn section(&mut self, name: &'static str) -> Table {
+    /// The table of a section, and where it begins; empty where it is missing.
+    pub(crate) fn section(&mut self, name: &'static str) -> (Table, Option<Origin>) {
         self.sections.push(name);
         match self.root.remove(name) {
-            None => Table::new(),
-            Some(Item { value: Value::Table(table), .. }) => table,
+            None => (Table::new(), None),
+            Some(Item { value: Value::Table(table), origin }) => (table, Some(origin)),
             Some(item) => {
                 self.fault_at(&item.origin, name, "is no section", &format!("[{name}] and its keys"));
-                Table::new()
+                (Table::new(), Some(item.origin))
             }
         }
     }
@@ -98,7 +104,8 @@ impl Document {
 
     /// Notes a fault that has no place of its own.
     pub(crate) fn fault(&mut self, key: &str, what: &str, allowed: &str) {
-        let fault = Fault { key: key.to_owned(), allowed: allowed.to_owned(), ..Fault::file(&self.file, what.to_owned()) };
+        let fault =
+            Fault { key: key.to_owned(), allowed: allowed.to_owned(), ..Fault::file(&self.file, what.to_owned()) };
         self.faults.push(fault);
     }
 
@@ -108,7 +115,13 @@ impl Document {
             Origin::Line(line) => (self.file.clone(), Some(*line)),
             Origin::Variable(name, _) => (name.clone(), None),
         };
-        self.faults.push(Fault { origin, line, key: key.to_owned(), what: what.to_owned(), allowed: allowed.to_owned() });
+        self.faults.push(Fault {
+            origin,
+            line,
+            key: key.to_owned(),
+            what: what.to_owned(),
+            allowed: allowed.to_owned(),
+        });
     }
 
     /// Whatever was not asked for is unknown. Then: all faults, or none.
@@ -121,48 +134,84 @@ impl Document {
         if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
     }
 
-    fn overlay(&mut self, name: &str, path: &str, text: String) {
+    fn overlay(&mut self, name: &str, path: &str, text: &str) {
         let path = path.to_ascii_lowercase();
-        let value = parsed(&text);
-        let item = Item { origin: Origin::Variable(name.to_owned(), text), value };
+        let item = variable(name, text);
         let Some((section, key)) = path.split_once("__") else {
             self.root.insert(path, item);
             return;
         };
         let blank = Item { origin: item.origin.clone(), value: Value::Table(Table::new()) };
-        let section = self.root.entry(section.to_owned()).or_insert(blank);
-        if let Value::Table(keys) = &mut section.value {
+        if let Value::Table(keys) = &mut self.root.entry(section.to_owned()).or_insert(blank).value {
             keys.insert(key.to_owned(), item);
+        } else {
+            let allowed = format!("all of {section} as one value, in {PREFIX}{}", section.to_ascii_uppercase());
+            self.fault_at(&item.origin, &format!("{section}.{key}"), "is no key of a section", &allowed);
         }
     }
 }
 
 /// A variable's text: a TOML value where it is one, plain text otherwise.
-fn parsed(text: &str) -> Value {
+fn variable(name: &str, text: &str) -> Item {
     let as_toml = format!("value = {text}");
-    let parsed = DeTable::parse(&as_toml).ok().and_then(|root| table(root.get_ref(), &as_toml).remove("value"));
-    parsed.map_or_else(|| Value::Text(text.to_owned()), |item| item.value)
+    // More than one key is a text with line breaks that happens to be TOML.
+    let parsed = DeTable::parse(&as_toml).ok().filter(|root| root.get_ref().len() == 1);
+    let value = parsed.and_then(|root| Source::new(&as_toml).table(root.get_ref()).remove("value"));
+    let value = value.map_or_else(|| Value::Text(text.to_owned()), |item| from_variable(name, item).value);
+    Item { origin: Origin::Variable(name.to_owned(), text.to_owned()), value }
 }
 
-fn table(table: &DeTable<'_>, text: &str) -> Table {
-    table.iter().map(|(key, value)| (key.get_ref().to_string(), item(value, key.span().start, text))).collect()
-}
-
-fn item(value: &Spanned<DeValue<'_>>, at: usize, text: &str) -> Item {
-    let each = |value: &Spanned<DeValue<'_>>| item(value, value.span().start, text);
-    let read = match value.get_ref() {
-        DeValue::String(string) => Value::Text(string.to_string()),
-        DeValue::Integer(integer) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).map_or(Value::Other, Value::Integer)
+/// What stands inside a variable's value comes from the variable too, not from a line of the file.
+fn from_variable(name: &str, item: Item) -> Item {
+    let (text, value) = match item.value {
+        Value::Text(text) => (text.clone(), Value::Text(text)),
+        Value::Integer(integer) => (integer.to_string(), Value::Integer(integer)),
+        Value::Flag(flag) => (flag.to_string(), Value::Flag(flag)),
+        Value::Other(text) => (text.clone(), Value::Other(text)),
+        Value::List(items) => {
+            let items = items.into_iter().map(|item| from_variable(name, item));
+            (String::new(), Value::List(items.collect()))
         }
-        DeValue::Boolean(flag) => Value::Flag(*flag),
-        DeValue::Array(items) => Value::List(items.iter().map(each).collect()),
-        DeValue::Table(keys) => Value::Table(table(keys, text)),
-        DeValue::Float(_) | DeValue::Datetime(_) => Value::Other,
+        Value::Table(keys) => {
+            let keys = keys.into_iter().map(|(key, item)| (key, from_variable(name, item)));
+            (String::new(), Value::Table(keys.collect()))
+        }
     };
-    Item { origin: Origin::Line(line_of(text, at)), value: read }
+    Item { origin: Origin::Variable(name.to_owned(), text), value }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+/// A text in TOML, and where its lines end.
+struct Source<'a> {
+    text: &'a str,
+    line_ends: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, line_ends: text.match_indices('\n').map(|(at, _)| at).collect() }
+    }
+
+    fn line_of(&self, at: usize) -> usize {
+        self.line_ends.partition_point(|end| *end < at) + 1
+    }
+
+    fn table(&self, table: &DeTable<'_>) -> Table {
+        table.iter().map(|(key, value)| (key.get_ref().to_string(), self.item(value, key.span().start))).collect()
+    }
+
+    fn item(&self, value: &Spanned<DeValue<'_>>, at: usize) -> Item {
+        let each = |value: &Spanned<DeValue<'_>>| self.item(value, value.span().start);
+        let as_it_stands = || Value::Other(self.text.get(value.span()).unwrap_or_default().to_owned());
+        let read = match value.get_ref() {
+            DeValue::String(string) => Value::Text(string.to_string()),
+            DeValue::Integer(integer) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).map_or_else(|_| as_it_stands(), Value::Integer)
+            }
+            DeValue::Boolean(flag) => Value::Flag(*flag),
+            DeValue::Array(items) => Value::List(items.iter().map(each).collect()),
+            DeValue::Table(keys) => Value::Table(self.table(keys)),
+            DeValue::Float(_) | DeValue::Datetime(_) => as_it_stands(),
+        };
+        Item { origin: Origin::Line(self.line_of(at)), value: read }
+    }
 }

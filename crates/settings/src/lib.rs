@@ -13,13 +13,14 @@ mod journal;
 mod log;
 mod pricing;
 mod routes;
-mod section;
 mod secret;
+mod section;
 mod server;
 mod settlement;
 mod units;
 mod upstream;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub use admin::Admin;
@@ -84,11 +85,21 @@ pub fn parse(name: &str, text: &str, env: impl IntoIterator<Item = (String, Stri
         log: Log::read(&mut document),
         routes: routes::read(&mut document),
     };
-    if settings.server.listen == settings.admin.listen && settings.server.listen.port() != 0 {
+    if clash(settings.server.listen, settings.admin.listen) {
         document.fault("admin.listen", "is also server.listen", "another address or port");
+    }
+    let backend = settings.upstream.host.parse().map(|ip| SocketAddr::new(ip, settings.upstream.port));
+    if backend.is_ok_and(|backend| backend == settings.server.listen) {
+        document.fault("upstream.url", "is server.listen: the gateway would call itself", "the address of the backend");
     }
     document.finish()?;
     Ok(settings)
+}
+
+/// Whether both cannot be listened on; port 0 lets the system pick one.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let same = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    same && one.port() == other.port() && one.port() != 0
 }
 
 impl Settings {

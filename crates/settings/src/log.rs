@@ -27,16 +27,11 @@ impl Log {
     pub(crate) fn read(document: &mut Document) -> Self {
         let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
         let mut section = Section::open(document, "log");
-        let level = match section.text_at("level") {
-            None => "info".to_owned(),
-            Some((level, origin)) => {
-                if !level.split(',').all(is_directive) {
-                    let allowed = "error, warn, info, debug or trace, alone or by target such as info,access=off";
-                    section.wrong("level", Some(&origin), &format!("is \"{level}\""), allowed);
-                }
-                level
-            }
-        };
+        let level = section.text("level").unwrap_or_else(|| "info".to_owned());
+        if !level.split(',').all(is_directive) {
+            let allowed = "error, warn, info, debug or trace, alone or by target such as info,access=off";
+            section.wrong("level", &format!("is \"{level}\""), allowed);
+        }
         let read = Self { level, format: section.choice("format", LogFormat::Auto, &formats) };
         section.close();
         read
@@ -44,6 +39,7 @@ impl Log {
 }
 
 fn is_directive(directive: &str) -> bool {
-    let level = directive.rsplit_once('=').map_or(directive, |(target, level)| if target.is_empty() { "" } else { level });
+    let level =
+        directive.rsplit_once('=').map_or(directive, |(target, level)| if target.is_empty() { "" } else { level });
     matches!(level.trim(), "off" | "error" | "warn" | "info" | "debug" | "trace")
 }

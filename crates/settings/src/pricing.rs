@@ -23,9 +23,15 @@ impl Pricing {
     pub(crate) fn read(document: &mut Document) -> Self {
         let mut section = Section::open(document, "pricing");
         let read = Self {
-            plugin: section.required("plugin", "the file of a pricing plugin, such as pricing-plugins/standard.wasm").into(),
+            plugin: section
+                .required("plugin", "the file of a pricing plugin, such as pricing-plugins/standard.wasm")
+                .into(),
             max_memory: section.size("max_memory", 16 << 20, 1 << 20..=1 << 30),
-            max_time: section.duration("max_time", Duration::from_millis(20), Duration::from_millis(5)..=Duration::from_secs(10)),
+            max_time: section.duration(
+                "max_time",
+                Duration::from_millis(20),
+                Duration::from_millis(5)..=Duration::from_secs(10),
+            ),
             max_credits_per_call: section.count("max_credits_per_call", 1_000_000, 1..=1_000_000_000),
         };
         section.close();

@@ -1,7 +1,5 @@
 //! `[[routes]]`: which requests are metered, and what of them a price may depend on.
 
-use std::collections::BTreeSet;
-
 use ledger::EventType;
 
 use crate::document::{Document, Item, Value};
@@ -48,18 +46,14 @@ pub(crate) fn read(document: &mut Document) -> Vec<Route> {
     if items.len() > ROUTES_MAX {
         document.fault("routes", &format!("has {} routes", items.len()), &format!("at most {ROUTES_MAX}"));
     }
-    let mut shapes = BTreeSet::new();
-    let mut routes = Vec::new();
+    let mut routes: Vec<Route> = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
         let origin = item.origin.clone();
         let name = format!("routes[{index}]");
         let Some(route) = read_one(document, &name, item) else { continue };
-        for method in &route.methods {
-            // Two routes that differ only in their parameters' names match the same requests.
-            if !shapes.insert((method.clone(), shape(&route.path))) {
-                let what = format!("matches the same requests as a route before it: {method} {}", route.path);
-                document.fault_at(&origin, &format!("{name}.path"), &what, "one route a method and path");
-            }
+        if let Some(before) = routes.iter().find(|before| route.is_ambiguous_with(before)) {
+            let what = format!("matches the same requests as a route before it: {} and {}", route.path, before.path);
+            document.fault_at(&origin, &format!("{name}.path"), &what, "one route a method and path");
         }
         routes.push(route);
     }
@@ -71,40 +65,46 @@ fn read_one(document: &mut Document, name: &str, item: Item) -> Option<Route> {
         document.fault_at(&item.origin, name, "is no route", "a table with methods, path and event_type");
         return None;
     };
-    let mut section = Section::of(document, name.to_owned(), keys);
+    let mut section = Section::of(document, name.to_owned(), keys, Some(item.origin));
     let methods = section.list("methods");
     let is_method = |method: &String| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
     if methods.is_empty() || !methods.iter().all(is_method) {
-        section.wrong("methods", Some(&item.origin), "is missing or no list of methods", "a list such as [\"POST\"]");
+        section.wrong("methods", "is missing or no list of methods", "a list such as [\"POST\"]");
     }
     let path = section.required("path", PATHS);
     if !path.is_empty() && !is_template(&path) {
-        section.wrong("path", Some(&item.origin), &format!("is \"{path}\""), PATHS);
+        section.wrong("path", &format!("is \"{path}\""), PATHS);
     }
-    let event_type = section.required("event_type", "an event type, such as structuring_diagnose").parse();
+    let name = section.required("event_type", EVENT_TYPES);
+    let event_type = name.parse();
+    if event_type.is_err() && !name.is_empty() {
+        section.wrong("event_type", &format!("is {name:?}"), EVENT_TYPES);
+    }
     let joins = [("first", TextJoin::First), ("concat", TextJoin::Concat)];
-    let text = pointers(&mut section, "text", &item.origin);
+    let text = pointers(&mut section, "text");
     let text_join = section.choice("text_join", TextJoin::First, &joins);
-    let flags = pointers(&mut section, "flags", &item.origin);
-    let scalars = pointers(&mut section, "scalars", &item.origin);
+    let flags = pointers(&mut section, "flags");
+    let scalars = pointers(&mut section, "scalars");
     let session = section.text("session").filter(|session| !session.is_empty());
     if session.as_ref().is_some_and(|session| !is_pointer(session)) {
-        section.wrong("session", Some(&item.origin), "is no JSON pointer", POINTERS);
+        section.wrong("session", "is no JSON pointer", POINTERS);
     }
     section.close();
     Some(Route { methods, path, event_type: event_type.ok()?, text, text_join, flags, scalars, session })
 }
 
-const PATHS: &str = "a path such as /api/organizations/{orgId}/analyze: {orgId} once, no empty or dot segments, no escapes";
+const PATHS: &str =
+    "a path such as /api/organizations/{orgId}/analyze: {orgId} once, no empty or dot segments, no escapes";
+const EVENT_TYPES: &str = "an event type of 1 to 128 bytes, such as structuring_diagnose";
 const POINTERS: &str = "JSON pointers (RFC 6901) such as /content";
 
-fn pointers(section: &mut Section<'_>, key: &'static str, origin: &crate::document::Origin) -> Vec<String> {
+fn pointers(section: &mut Section<'_>, key: &'static str) -> Vec<String> {
     let pointers = section.list(key);
     if pointers.len() > POINTERS_MAX {
-        section.wrong(key, Some(origin), &format!("has {} pointers", pointers.len()), &format!("at most {POINTERS_MAX}"));
+        section.wrong(key, &format!("has {} pointers", pointers.len()), &format!("at most {POINTERS_MAX}"));
     }
     for pointer in pointers.iter().filter(|pointer| !is_pointer(pointer)) {
-        section.wrong(key, Some(origin), &format!("has \"{pointer}\""), POINTERS);
+        section.wrong(key, &format!("has \"{pointer}\""), POINTERS);
     }
     pointers
 }
@@ -124,7 +124,14 @@ fn is_template(path: &str) -> bool {
     rest.split('/').all(is_segment) && rest.split('/').filter(|segment| *segment == "{orgId}").count() == 1
 }
 
-fn shape(path: &str) -> String {
-    let segments = path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
-    segments.collect::<Vec<_>>().join("/")
+impl Route {
+    /// Whether a request could be priced, or its organisation be read, by either.
+    fn is_ambiguous_with(&self, other: &Self) -> bool {
+        let pairs = || self.path.split('/').zip(other.path.split('/'));
+        let is_parameter = |segment: &str| segment.starts_with('{');
+        let overlaps = pairs().all(|(one, two)| one == two || is_parameter(one) || is_parameter(two))
+            && self.path.split('/').count() == other.path.split('/').count();
+        let other_organization = pairs().any(|(one, two)| (one == "{orgId}") != (two == "{orgId}"));
+        overlaps && (other_organization || self.methods.iter().any(|method| other.methods.contains(method)))
+    }
 }

@@ -12,77 +12,77 @@ use crate::units;
 pub(crate) struct Section<'a> {
     document: &'a mut Document,
     name: String,
+    origin: Option<Origin>,
     keys: Table,
-    known: Vec<&'static str>,
+    known: Vec<(&'static str, Option<Origin>)>,
 }
 
 impl<'a> Section<'a> {
     pub(crate) fn open(document: &'a mut Document, name: &'static str) -> Self {
-        let keys = document.section(name);
-        Self::of(document, name.to_owned(), keys)
+        let (keys, origin) = document.section(name);
+        // A variable that sets one key says nothing about where another should be.
+        Self::of(document, name.to_owned(), keys, origin.filter(|origin| matches!(origin, Origin::Line(_))))
     }
 
-    pub(crate) fn of(document: &'a mut Document, name: String, keys: Table) -> Self {
-        Self { document, name, keys, known: Vec::new() }
+    pub(crate) fn of(document: &'a mut Document, name: String, keys: Table, origin: Option<Origin>) -> Self {
+        Self { document, name, origin, keys, known: Vec::new() }
     }
 
     /// Whatever was not asked for is unknown.
     pub(crate) fn close(mut self) {
-        let allowed = self.known.join(", ");
+        let allowed = self.known.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
         for (key, item) in std::mem::take(&mut self.keys) {
             self.document.fault_at(&item.origin, &format!("{}.{key}", self.name), "is unknown", &allowed);
         }
     }
 
-    /// Notes a fault of a key that was read.
-    pub(crate) fn wrong(&mut self, key: &str, origin: Option<&Origin>, what: &str, allowed: &str) {
-        let key = format!("{}.{key}", self.name);
-        match origin {
-            Some(origin) => self.document.fault_at(origin, &key, what, allowed),
-            None => self.document.fault(&key, what, allowed),
+    /// Notes a fault of a key that was read: where it stands, or where its section begins if it stands nowhere.
+    pub(crate) fn wrong(&mut self, key: &str, what: &str, allowed: &str) {
+        let place = self.known.iter().find(|(known, _)| *known == key).and_then(|(_, origin)| origin.as_ref());
+        let name = format!("{}.{key}", self.name);
+        match place.or(self.origin.as_ref()) {
+            Some(origin) => self.document.fault_at(origin, &name, what, allowed),
+            None => self.document.fault(&name, what, allowed),
         }
     }
 
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Item> {
-        self.known.push(key);
-        self.keys.remove(key)
+        let item = self.keys.remove(key);
+        self.known.push((key, item.as_ref().map(|item| item.origin.clone())));
+        item
     }
 
-    /// A text, with where it comes from.
-    pub(crate) fn text_at(&mut self, key: &'static str) -> Option<(String, Origin)> {
+    /// A text.
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<String> {
         let item = self.take(key)?;
-        match (item.value, &item.origin) {
-            (Value::Text(text), _) => Some((text, item.origin)),
+        match (item.value, item.origin) {
             // A variable that happens to read as a number is still a text.
-            (_, Origin::Variable(_, text)) => Some((text.clone(), item.origin)),
+            (Value::Text(text), _) | (_, Origin::Variable(_, text)) => Some(text),
             _ => {
-                self.wrong(key, Some(&item.origin), "is no text", "a text in quotes");
+                self.wrong(key, "is no text", "a text in quotes");
                 None
             }
         }
     }
 
-    pub(crate) fn text(&mut self, key: &'static str) -> Option<String> {
-        self.text_at(key).map(|(text, _)| text)
-    }
-
     /// A text that must be there.
     pub(crate) fn required(&mut self, key: &'static str, allowed: &str) -> String {
-        match self.text_at(key) {
-            Some((text, _)) if !text.is_empty() => text,
-            Some((_, origin)) => {
-                self.wrong(key, Some(&origin), "is empty", allowed);
-                String::new()
-            }
-            None => {
-                self.wrong(key, None, "is missing", allowed);
-                String::new()
-            }
+        let is_there = self.keys.contains_key(key);
+        match self.text(key) {
+            Some(text) if !text.is_empty() => return text,
+            Some(_) => self.wrong(key, "is empty", allowed),
+            None if is_there => {}
+            None => self.wrong(key, "is missing", allowed),
         }
+        String::new()
     }
 
     pub(crate) fn path(&mut self, key: &'static str, default: &str) -> PathBuf {
-        self.text(key).unwrap_or_else(|| default.to_owned()).into()
+        let path = self.text(key).unwrap_or_else(|| default.to_owned());
+        if path.is_empty() {
+            self.wrong(key, "is empty", &format!("a path such as {default}"));
+        }
+        path.into()
     }
 
     pub(crate) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
@@ -90,11 +90,21 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn size(&mut self, key: &'static str, default: u64, bounds: RangeInclusive<u64>) -> u64 {
-        let allowed = format!("{} from {} to {}", units::SIZES, units::show_size(*bounds.start()), units::show_size(*bounds.end()));
+        let allowed = format!(
+            "{} from {} to {}",
+            units::SIZES,
+            units::show_size(*bounds.start()),
+            units::show_size(*bounds.end())
+        );
         self.read(key, default, &allowed, |text| units::size(text).filter(|bytes| bounds.contains(bytes)))
     }
 
-    pub(crate) fn duration(&mut self, key: &'static str, default: Duration, bounds: RangeInclusive<Duration>) -> Duration {
+    pub(crate) fn duration(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        bounds: RangeInclusive<Duration>,
+    ) -> Duration {
         let (least, most) = (units::show_duration(*bounds.start()), units::show_duration(*bounds.end()));
         let allowed = format!("{} from {least} to {most}", units::DURATIONS);
         self.read(key, default, &allowed, |text| units::duration(text).filter(|duration| bounds.contains(duration)))
@@ -130,7 +140,7 @@ impl<'a> Section<'a> {
             _ => None,
         };
         texts.unwrap_or_else(|| {
-            self.wrong(key, Some(&item.origin), "is no list of texts", "a list such as [\"/content\"]");
+            self.wrong(key, "is no list of texts", "a list such as [\"/content\"]");
             Vec::new()
         })
     }
@@ -139,13 +149,13 @@ impl<'a> Section<'a> {
     fn read<T>(&mut self, key: &'static str, default: T, allowed: &str, parse: impl FnOnce(&str) -> Option<T>) -> T {
         let Some(item) = self.take(key) else { return default };
         let text = match (&item.value, &item.origin) {
-            (Value::Text(text), _) | (_, Origin::Variable(_, text)) => text.clone(),
+            (Value::Text(text) | Value::Other(text), _) | (_, Origin::Variable(_, text)) => text.clone(),
             (Value::Integer(integer), _) => integer.to_string(),
             (Value::Flag(flag), _) => flag.to_string(),
-            _ => String::new(),
+            (Value::List(_) | Value::Table(_), _) => "a list or table".to_owned(),
         };
         parse(&text).unwrap_or_else(|| {
-            self.wrong(key, Some(&item.origin), &format!("is \"{text}\""), allowed);
+            self.wrong(key, &format!("is \"{text}\""), allowed);
             default
         })
     }

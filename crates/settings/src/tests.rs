@@ -1,6 +1,11 @@
+//! The files we ship, faults and their places, routes.
+
 use std::time::Duration;
 
 use super::*;
+
+mod environment;
+mod limits;
 
 const SHORTEST: &str = r#"
 [upstream]
@@ -35,7 +40,12 @@ fn the_annotated_file_shows_every_key_with_its_default() {
     let (text, shown) = shipped("gateway.toml");
     let defaults = read(SHORTEST).unwrap();
     assert_eq!(shown.routes.len(), 10);
-    let same = Settings { auth: defaults.auth.clone(), pricing: Pricing { plugin: defaults.pricing.plugin.clone(), ..shown.pricing.clone() }, routes: Vec::new(), ..shown };
+    let same = Settings {
+        auth: defaults.auth.clone(),
+        pricing: Pricing { plugin: defaults.pricing.plugin.clone(), ..shown.pricing.clone() },
+        routes: Vec::new(),
+        ..shown
+    };
     assert_eq!(same, defaults);
     let no_keys = parse("x", &text.replace('=', " = "), []).unwrap();
     assert_eq!(no_keys.auth.leeway, defaults.auth.leeway);
@@ -135,11 +145,32 @@ fn routes_that_cannot_be_meant_are_refused() {
         ("methods = [\"POST\"]\npath = \"/a/../{orgId}\"\nevent_type = \"e\"", "routes[0].path"),
         ("methods = [\"POST\"]\npath = \"/a/{orgId}/%2f\"\nevent_type = \"e\"", "routes[0].path"),
         ("methods = [\"POST\"]\npath = \"/a/{orgId}\"", "routes[0].event_type: is missing"),
-        ("methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\ntext = [\"content\"]", "routes[0].text: has \"content\""),
+        (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"a\\nb\"",
+            "test.toml:14: routes[0].event_type: is \"a\\nb\"",
+        ),
+        ("methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = 5", "routes[0].event_type: is no text"),
+        ("methods = [\"POST\"]\n\npath = \"/a\"\nevent_type = \"e\"", "test.toml:14: routes[0].path: is \"/a\""),
+        (
+            "methods = [5]\npath = \"/a/{orgId}\"\nevent_type = \"e\"",
+            "test.toml:12: routes[0].methods: is no list of texts",
+        ),
+        (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\ntext = [\"content\"]",
+            "routes[0].text: has \"content\"",
+        ),
         ("methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\nsession = \"s\"", "routes[0].session"),
         ("methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\nprice = 5", "routes[0].price: is unknown"),
         (
             "methods = [\"POST\"]\npath = \"/a/{orgId}/{x}\"\nevent_type = \"e\"\n[[routes]]\nmethods = [\"GET\", \"POST\"]\npath = \"/a/{orgId}/{y}\"\nevent_type = \"e\"",
+            "test.toml:15: routes[1].path: matches the same requests",
+        ),
+        (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}/b\"\nevent_type = \"e\"\n[[routes]]\nmethods = [\"POST\"]\npath = \"/a/{orgId}/{any}\"\nevent_type = \"f\"",
+            "routes[1].path: matches the same requests",
+        ),
+        (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}/b\"\nevent_type = \"e\"\n[[routes]]\nmethods = [\"PUT\"]\npath = \"/a/c/{orgId}\"\nevent_type = \"f\"",
             "routes[1].path: matches the same requests",
         ),
     ];
@@ -147,45 +178,10 @@ fn routes_that_cannot_be_meant_are_refused() {
         let said = route(keys);
         assert!(said.contains(want), "{keys}\n{said}");
     }
-}
-
-#[test]
-fn the_environment_goes_over_the_file() {
-    let settings = with_env(&[
-        ("GATEWAY__SERVER__LISTEN", "0.0.0.0:80"),
-        ("GATEWAY__SERVER__MAX_BODY", "1KiB"),
-        ("GATEWAY__SERVER__MAX_IN_FLIGHT", "7"),
-        ("GATEWAY__ADMIN__EMBEDDED", "false"),
-        ("GATEWAY__AUTH__ISSUER", "123"),
-        ("GATEWAY__AUTH__HS256_SECRET", "a secret from the environment, long"),
-        ("GATEWAY__ROUTES", r#"[{ methods = ["POST"], path = "/x/{orgId}", event_type = "e" }]"#),
-        ("HOME", "/root"),
-    ])
-    .unwrap();
-    assert_eq!(settings.server.listen.to_string(), "0.0.0.0:80");
-    assert_eq!((settings.server.max_body, settings.server.max_in_flight), (1_024, 7));
-    assert!(!settings.admin.embedded);
-    assert_eq!(settings.auth.issuer, "123");
-    assert_eq!(settings.routes[0].path, "/x/{orgId}");
-    assert!(!format!("{settings:?}").contains("a secret from the environment"));
-    let said = with_env(&[("GATEWAY__SERVER__LISTN", "x"), ("GATEWAY__SERVER__MAX_BODY", "ten")]).unwrap_err().to_string();
-    assert!(said.contains("GATEWAY__SERVER__LISTN: server.listn: is unknown; allowed: listen"), "{said}");
-    assert!(said.contains("GATEWAY__SERVER__MAX_BODY: server.max_body: is \"ten\""), "{said}");
-}
-
-#[test]
-fn limits_hold_at_their_bounds_and_not_past_them() {
-    let server = |key: &str, value: &str| faults(&format!("{SHORTEST}\n[server]\n{key} = {value}")).is_empty();
-    for (key, inside, outside) in [
-        ("max_body", ["1", "\"1GiB\""], ["0", "1073741825"]),
-        ("max_in_flight", ["1", "1000000"], ["0", "1000001"]),
-        ("body_timeout", ["\"1ms\"", "\"1h\""], ["\"0ms\"", "\"3601s\""]),
-        ("shutdown_grace", ["\"0s\"", "\"1h\""], ["\"3600001ms\"", "\"-1s\""]),
-        ("threads", ["0", "1024"], ["-1", "1025"]),
-    ] {
-        assert!(inside.iter().all(|value| server(key, value)), "{key}");
-        assert!(!outside.iter().any(|value| server(key, value)), "{key}");
-    }
+    let apart = route(
+        "methods = [\"POST\"]\npath = \"/a/{orgId}/b\"\nevent_type = \"e\"\n[[routes]]\nmethods = [\"PUT\"]\npath = \"/a/{orgId}/{any}\"\nevent_type = \"f\"",
+    );
+    assert_eq!(apart, "", "another method of the same organisation can be meant");
 }
 
 #[test]
@@ -196,10 +192,24 @@ fn what_is_no_toml_says_its_line() {
 }
 
 #[test]
-fn ports_must_differ_unless_the_system_picks_them() {
-    let both = |port: u16| faults(&format!("{SHORTEST}\n[server]\nlisten = \"127.0.0.1:{port}\"\n[admin]\nlisten = \"127.0.0.1:{port}\""));
-    assert!(both(9_000).contains("admin.listen: is also server.listen"));
-    assert_eq!(both(0), "");
+fn listeners_and_backend_must_not_meet() {
+    let meet = |server: &str, admin: &str, upstream: &str| {
+        let env = [
+            ("GATEWAY__SERVER__LISTEN", server),
+            ("GATEWAY__ADMIN__LISTEN", admin),
+            ("GATEWAY__UPSTREAM__URL", upstream),
+        ];
+        with_env(&env).err().map(|faults| faults.to_string()).unwrap_or_default()
+    };
+    let elsewhere = "http://127.0.0.1:5000";
+    assert!(meet("127.0.0.1:9000", "127.0.0.1:9000", elsewhere).contains("admin.listen: is also server.listen"));
+    assert!(meet("0.0.0.0:9000", "127.0.0.1:9000", elsewhere).contains("admin.listen: is also server.listen"));
+    assert!(meet("127.0.0.1:9000", "[::]:9000", elsewhere).contains("admin.listen: is also server.listen"));
+    assert!(
+        meet("127.0.0.1:9000", "127.0.0.1:9001", "http://127.0.0.1:9000").contains("upstream.url: is server.listen")
+    );
+    assert_eq!(meet("127.0.0.1:9000", "127.0.0.2:9000", elsewhere), "");
+    assert_eq!(meet("127.0.0.1:0", "127.0.0.1:0", elsewhere), "", "the system picks them");
 }
 
 #[test]

@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn sizes_and_durations_are_read_and_shown() {
-        for (text, bytes) in [("0", 0), ("65536", 65_536), ("512KiB", 524_288), ("10 MiB", 10_485_760), ("1GiB", 1 << 30)] {
+        for (text, bytes) in
+            [("0", 0), ("65536", 65_536), ("512KiB", 524_288), ("10 MiB", 10_485_760), ("1GiB", 1 << 30)]
+        {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
         for text in ["", "MiB", "1.5MiB", "1MB", "-1", "99999999999GiB", "ten"] {

@@ -30,16 +30,15 @@ impl Upstream {
     pub(crate) fn read(document: &mut Document) -> Self {
         let (ms, seconds) = (Duration::from_millis, Duration::from_secs);
         let mut section = Section::open(document, "upstream");
-        let (tls, host, port) = match section.text_at("url") {
-            None => {
-                section.wrong("url", None, "is missing", URLS);
-                (false, String::new(), 0)
+        let url = section.required("url", URLS);
+        let (tls, host, port) = url_parts(&url).unwrap_or_else(|| {
+            // What stands before an @ may be a password: it is not shown.
+            let shown = if url.contains('@') { "has a user or password".to_owned() } else { format!("is \"{url}\"") };
+            if !url.is_empty() {
+                section.wrong("url", &shown, URLS);
             }
-            Some((url, origin)) => url_parts(&url).unwrap_or_else(|| {
-                section.wrong("url", Some(&origin), &format!("is \"{url}\""), URLS);
-                (false, String::new(), 0)
-            }),
-        };
+            (false, String::new(), 0)
+        });
         let read = Self {
             tls,
             host,

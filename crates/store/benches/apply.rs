@@ -38,7 +38,8 @@ fn apply(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("usage.db").display());
-    let store = runtime.block_on(SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway })).unwrap();
+    let store =
+        runtime.block_on(SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway })).unwrap();
     let mut number = 0;
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Elements(BATCH));

@@ -46,7 +46,10 @@ async fn faults(settings: &Settings) -> Vec<String> {
         Err(error) => faults.push(format!("auth: {error}")),
     }
     if tokio::net::lookup_host((settings.upstream.host.as_str(), settings.upstream.port)).await.is_err() {
-        faults.push(format!("upstream.url: {} does not resolve; allowed: a host name or address", settings.upstream.host));
+        faults.push(format!(
+            "upstream.url: {} does not resolve; allowed: a host name or address",
+            settings.upstream.host
+        ));
     }
     let plugin = match Plugin::load(&options.pricing) {
         Ok(plugin) => Some(plugin),
@@ -59,10 +62,14 @@ async fn faults(settings: &Settings) -> Vec<String> {
     for (index, route) in settings.routes.iter().enumerate() {
         let event_type = &route.event_type;
         if defined.as_ref().is_some_and(|defined| !defined.contains(event_type)) {
-            faults.push(format!("routes[{index}].event_type: {event_type} has no event definition; allowed: one that has"));
+            faults.push(format!(
+                "routes[{index}].event_type: {event_type} has no event definition; allowed: one that has"
+            ));
         }
         if plugin.as_ref().is_some_and(|plugin| !plugin.prices(event_type)) {
-            faults.push(format!("routes[{index}].event_type: {event_type} is not priced by the plugin; allowed: one that is"));
+            faults.push(format!(
+                "routes[{index}].event_type: {event_type} is not priced by the plugin; allowed: one that is"
+            ));
         }
     }
     faults

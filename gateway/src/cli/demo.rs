@@ -96,14 +96,12 @@ fn settings(demo: &Demo, folder: &TempDir, backend: &Standin, secret: &str) -> a
 
 /// The address, or a free port beside it.
 fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
-    match std::net::TcpListener::bind(wanted) {
-        Ok(_) => Ok(wanted),
-        Err(_) => {
-            let other = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?;
-            say(&format!("{wanted} is taken: {other} is used."));
-            Ok(other)
-        }
+    if std::net::TcpListener::bind(wanted).is_ok() {
+        return Ok(wanted);
     }
+    let other = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?;
+    say(&format!("{wanted} is taken: {other} is used."));
+    Ok(other)
 }
 
 /// Organisations, members and some weeks of events, priced by the plugin itself.

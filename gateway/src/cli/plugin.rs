@@ -20,8 +20,10 @@ pub(super) enum Plugin {
         file: PathBuf,
     },
     /// Price one call, item by item.
-    #[command(after_help = "Example:\n  gateway plugin quote pricing-plugins/standard.wasm --event structuring_diagnose \\
-    --text /content --flag /echo --body '{\"content\":[\"It is slow.\"],\"echo\":true}'")]
+    #[command(
+        after_help = "Example:\n  gateway plugin quote pricing-plugins/standard.wasm --event structuring_diagnose \\
+    --text /content --flag /echo --body '{\"content\":[\"It is slow.\"],\"echo\":true}'"
+    )]
     Quote(QuoteArgs),
 }
 
@@ -79,7 +81,8 @@ fn inspect(file: &std::path::Path) -> Result<(), Failure> {
     let event_types = plugin.event_types();
     let named = if event_types.is_empty() { "all that have a definition".to_owned() } else { event_types.join(", ") };
     say(&format!("event types   {named}"));
-    let settles = if plugin.settles_at_quote() { "a success costs its quote" } else { "a success is settled by the plugin" };
+    let settles =
+        if plugin.settles_at_quote() { "a success costs its quote" } else { "a success is settled by the plugin" };
     say(&format!("settlement    {settles}"));
     say(&format!("load time     {} ms", loaded_in.as_millis()));
     Ok(())
@@ -133,7 +136,9 @@ fn definition(args: &QuoteArgs) -> Result<EventDefinition, Failure> {
     let known = store::standard_definitions().context("the standard price list")?;
     let names: Vec<String> = known.iter().map(|definition| definition.event_type.to_string()).collect();
     let found = known.into_iter().find(|definition| definition.event_type == args.event);
-    let unknown = || format!("{} is not on the standard price list: give --definition, or one of {}", args.event, names.join(", "));
+    let unknown = || {
+        format!("{} is not on the standard price list: give --definition, or one of {}", args.event, names.join(", "))
+    };
     found.ok_or_else(|| Failure::Usage(unknown()))
 }
 
@@ -146,7 +151,12 @@ fn signals(args: &QuoteArgs) -> Result<Signals, Failure> {
         Some(file) => std::fs::read(file).with_context(|| format!("--body {file}"))?,
         None => args.body.clone().into_bytes(),
     };
-    let rules = SignalRules { text: args.text.clone(), join: TextJoin::First, flags: args.flag.clone(), ..SignalRules::default() };
+    let rules = SignalRules {
+        text: args.text.clone(),
+        join: TextJoin::First,
+        flags: args.flag.clone(),
+        ..SignalRules::default()
+    };
     let extractor = Extractor::new(rules).context("--text or --flag")?;
     Ok(extractor.extract(&body).context("--body")?.signals)
 }

@@ -1,9 +1,9 @@
 //! Server-sent events: each passes at once; at the end the hold is settled and our one `usage` event is added.
 
 use bytes::Bytes;
+use http::header;
 use payload::content::Gunzip;
 use payload::events::EventRelay;
-use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -26,7 +26,11 @@ pub(super) async fn deliver(
 ) -> Result<(), Stop> {
     let Answer { header, mut body } = answer;
     let mut events = Events::new(coding(&header), gateway.rules.load().response_bytes_max);
-    let mut ending = Ending { status: Some(header.status.as_u16()), request_bytes: hold.event.signals.body_bytes, ..Ending::default() };
+    let mut ending = Ending {
+        status: Some(header.status.as_u16()),
+        request_bytes: hold.event.signals.body_bytes,
+        ..Ending::default()
+    };
     let opening = stream_header(gateway, session, call, &header, &hold, events.readable())?;
     let mut client = Client::new(session);
     client.header(opening, false).await;

@@ -2,8 +2,8 @@
 //! becomes a clean 502, and JSON gets its `usage`.
 
 use bytes::{Bytes, BytesMut};
-use payload::{content, splice};
 use http::{Method, StatusCode, header};
+use payload::{content, splice};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -29,15 +29,21 @@ pub(super) async fn deliver(
     let bytes_max = gateway.rules.load().response_bytes_max;
     let kept = keep(gateway, &mut body, &header, bytes_max).await;
     call.backend += body.waited;
-    let ending = Ending { status: Some(header.status.as_u16()), request_bytes: hold.event.signals.body_bytes, ..Ending::default() };
+    let ending = Ending {
+        status: Some(header.status.as_u16()),
+        request_bytes: hold.event.signals.body_bytes,
+        ..Ending::default()
+    };
     match kept {
         Err(failure) => Err(give_up(gateway, call, hold, failure, ending).await),
         Ok(Kept::Whole(bytes)) => {
-            let usage = settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
+            let usage =
+                settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
             send_whole(session, call, &header, bytes, &usage, bytes_max).await
         }
         Ok(Kept::First(bytes)) => {
-            let usage = settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
+            let usage =
+                settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
             send_on(gateway, session, call, &header, bytes, body, &usage).await
         }
     }

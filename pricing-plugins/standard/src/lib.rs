@@ -2,6 +2,7 @@
 //!
 //! Copy this folder to write a plugin of your own: keep this file, change `price.rs`.
 
+mod memory;
 mod price;
 
 wit_bindgen::generate!({ path: "../wit", world: "plugin" });

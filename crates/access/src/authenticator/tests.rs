@@ -1,12 +1,12 @@
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::atomic::AtomicUsize;
+//! What is believed and what is not. Rotation has its own file.
 
 use jsonwebtoken::{EncodingKey, encode};
 use ledger::{ManualClock, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
+
+mod rotation;
 
 const JWKS: &str = include_str!("../../tests/keys/jwks.json");
 const RSA: &[u8] = include_bytes!("../../tests/keys/rsa.pem");
@@ -65,8 +65,27 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> String {
 fn with_header(header: &Value, claims: &Value, key: &[u8]) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
-    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &EncodingKey::from_secret(key), Algorithm::HS256).unwrap();
+    let signature =
+        jsonwebtoken::crypto::sign(signed.as_bytes(), &EncodingKey::from_secret(key), Algorithm::HS256).unwrap();
     format!("{signed}.{signature}")
+}
+
+/// A credential whose claims are any text at all, signed with the secret.
+fn hs_bytes(claims: &[u8]) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let signature =
+        jsonwebtoken::crypto::sign(signed.as_bytes(), &EncodingKey::from_secret(SECRET), Algorithm::HS256).unwrap();
+    format!("{signed}.{signature}")
+}
+
+fn hs_text(claims: &str) -> String {
+    hs_bytes(claims.as_bytes())
+}
+
+/// CVE-2022-21449: a signature of zeros must not verify.
+fn zeros(header: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{}", part(header), part(&claims()), URL_SAFE_NO_PAD.encode([0; 64]))
 }
 
 async fn identify(setting: &Setting, credential: &str) -> Result<Arc<Identity>, Unauthenticated> {
@@ -86,9 +105,13 @@ async fn every_kind_of_key_verifies_its_own_credentials() {
         (Algorithm::RS256, None),
     ] {
         let identity = identify(&setting, &signed(algorithm, kid, &claims())).await.unwrap();
-        assert_eq!((identity.user_id.as_str(), identity.name.as_deref(), identity.platform_admin), ("alice", Some("Alice"), false));
+        assert_eq!(
+            (identity.user_id.as_str(), identity.name.as_deref(), identity.platform_admin),
+            ("alice", Some("Alice"), false)
+        );
     }
-    let operator = identify(&setting, &signed(Algorithm::HS256, None, &with(json!({"platform_admin": true})))).await.unwrap();
+    let operator =
+        identify(&setting, &signed(Algorithm::HS256, None, &with(json!({"platform_admin": true})))).await.unwrap();
     assert!(operator.platform_admin);
 }
 
@@ -108,7 +131,10 @@ async fn what_is_not_exactly_right_is_refused() {
         ("no JWT", "abc".to_owned()),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
         ("a cut signature", sound[..sound.len() - 2].to_owned()),
-        ("other claims under the signature", format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(with(json!({"sub": "eve"})).to_string()), parts[2])),
+        (
+            "other claims under the signature",
+            format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(with(json!({"sub": "eve"})).to_string()), parts[2]),
+        ),
         ("more parts", format!("{sound}.x")),
         ("alg none", format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), parts[1])),
         ("alg NoNe", format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"NoNe"}"#), parts[1])),
@@ -116,6 +142,39 @@ async fn what_is_not_exactly_right_is_refused() {
         ("a key of another algorithm", signed(Algorithm::ES256, Some("rsa"), &claims())),
         ("an unknown key", signed(Algorithm::RS256, Some("other"), &claims())),
         ("critical extensions", header(json!({"crit": ["exp"]}))),
+        ("an unencoded payload", header(json!({"crit": ["b64"], "b64": false}))),
+        ("no critical extensions", header(json!({"crit": []}))),
+        ("alg in small letters", header(json!({"alg": "hs256"}))),
+        ("an alg that the signature is not", header(json!({"alg": "ES256", "kid": "ec"}))),
+        ("PS256 with an RSA key", header(json!({"alg": "PS256", "kid": "rsa"}))),
+        ("RS512 with an RSA key", header(json!({"alg": "RS512", "kid": "rsa"}))),
+        ("no alg", with_header(&json!({"typ": "JWT"}), &claims(), SECRET)),
+        ("a kid that is no text", header(json!({"kid": 1}))),
+        ("a kid that is a path", signed(Algorithm::RS256, Some("../../dev/null"), &claims())),
+        ("a header that is a list", with_header(&json!(["HS256"]), &claims(), SECRET)),
+        ("claims that are a list", with_header(&json!({"alg": "HS256"}), &json!([claims()]), SECRET)),
+        ("an ES256 signature of zeros", zeros(&json!({"alg": "ES256", "kid": "ec"}))),
+        ("an EdDSA signature of zeros", zeros(&json!({"alg": "EdDSA", "kid": "ed"}))),
+        (
+            "its own key",
+            with_header(
+                &json!({"alg": "HS256", "jwk": {"kty": "oct", "k": URL_SAFE_NO_PAD.encode("mine")}}),
+                &claims(),
+                b"mine",
+            ),
+        ),
+        (
+            "the same claim twice",
+            hs_text(&claims().to_string().replace("\"sub\":\"alice\"", "\"sub\":\"alice\",\"sub\":\"eve\"")),
+        ),
+        (
+            "claims too deep to read",
+            hs_text(&claims().to_string().replace("\"Alice\"", &format!("{}{}", "[".repeat(300), "]".repeat(300)))),
+        ),
+        ("claims that are no UTF-8", hs_bytes(b"{\"sub\": \"\xff\"}")),
+        ("padding", format!("{sound}=")),
+        ("a blank inside", sound.replacen('.', " .", 1)),
+        ("an encrypted credential", format!("{}.a.b.c.d", parts[0])),
         ("another secret", with_header(&json!({"alg": "HS256"}), &claims(), b"another secret, of the same length!!")),
         ("HS384", signed(Algorithm::HS384, None, &claims())),
         ("expired", hs(json!({"exp": NOW_S - 30}))),
@@ -139,13 +198,22 @@ async fn what_is_not_exactly_right_is_refused() {
     for (what, credential) in cases {
         assert!(identify(&setting, &credential).await.is_err(), "{what}");
     }
-    for fine in [json!({"aud": ["other", "gateway"]}), json!({"exp": NOW_S - 29}), json!({"nbf": NOW_S + 30}), json!({"exp": 1_764_000_300.5})] {
+    for fine in [
+        json!({"aud": ["other", "gateway"]}),
+        json!({"exp": NOW_S - 29}),
+        json!({"nbf": NOW_S + 30}),
+        json!({"exp": 1_764_000_300.5}),
+    ] {
         assert!(identify(&setting, &hs(fine.clone())).await.is_ok(), "{fine}");
     }
-    let embedded = header(json!({"jku": "http://127.0.0.1:1/", "jwk": {"kty": "oct", "k": "AAAA"}, "x5u": "http://127.0.0.1:1/"}));
+    let embedded =
+        header(json!({"jku": "http://127.0.0.1:1/", "jwk": {"kty": "oct", "k": "AAAA"}, "x5u": "http://127.0.0.1:1/"}));
     assert!(identify(&setting, &embedded).await.is_ok(), "what a credential names besides is not looked at");
-    let not_admin = identify(&setting, &hs(json!({"platform_admin": "true"}))).await.unwrap();
-    assert!(!not_admin.platform_admin);
+    for not_true in [json!("true"), json!(1), json!([true]), json!({"true": true}), json!(false), Value::Null] {
+        let not_admin = identify(&setting, &hs(json!({"platform_admin": not_true}))).await.unwrap();
+        assert!(!not_admin.platform_admin, "{not_true}");
+    }
+    assert!(identify(&setting, &hs_text(&claims().to_string())).await.is_ok(), "so it is the claims that were refused");
 }
 
 #[tokio::test]
@@ -165,77 +233,4 @@ async fn a_remembered_credential_expires_when_its_time_comes() {
     assert!(identify(&setting, &credential).await.is_ok());
     setting.clock.advance_ms(1);
     assert_eq!(identify(&setting, &credential).await.unwrap_err().reason(), "expired");
-}
-
-#[tokio::test]
-async fn a_file_that_changes_brings_its_keys_and_a_bad_one_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("jwks.json");
-    std::fs::write(&file, JWKS).unwrap();
-    let setting = setting(|options| {
-        options.keys = vec![KeySource::File(file.clone())];
-        options.refresh = Duration::from_millis(10);
-    });
-    let credential = signed(Algorithm::EdDSA, Some("ed"), &claims());
-    std::fs::write(&file, "{").unwrap();
-    for _ in 0..20 {
-        assert!(identify(&setting, &credential).await.is_ok());
-    }
-    let without_ed: Value = serde_json::from_str(JWKS).unwrap();
-    std::fs::write(&file, json!({"keys": [without_ed["keys"][0]]}).to_string()).unwrap();
-    let started = Instant::now();
-    while identify(&setting, &credential).await.is_ok() {
-        assert!(started.elapsed() < Duration::from_secs(20), "the key was never withdrawn");
-        tokio::task::yield_now().await;
-    }
-    assert!(identify(&setting, &signed(Algorithm::RS256, Some("rsa"), &claims())).await.is_ok());
-}
-
-/// A key server that counts its questions and answers with whatever it is given.
-fn key_server(answer: Arc<Mutex<String>>) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/jwks", listener.local_addr().unwrap());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            counted.fetch_add(1, Ordering::SeqCst);
-            let body = answer.lock().clone();
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
-        }
-    });
-    (address, asked)
-}
-
-#[tokio::test]
-async fn a_new_key_is_fetched_once_however_many_ask_for_it() {
-    let all: Value = serde_json::from_str(JWKS).unwrap();
-    let answer = Arc::new(Mutex::new(json!({"keys": [all["keys"][0]]}).to_string()));
-    let (address, asked) = key_server(Arc::clone(&answer));
-    let setting = setting(|options| options.keys = vec![KeySource::Address(address)]);
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    *answer.lock() = JWKS.to_owned();
-    let credential = signed(Algorithm::ES256, Some("ec"), &claims());
-    assert!(identify(&setting, &credential).await.is_ok(), "the new key is found");
-    for number in 0..50 {
-        let kid = format!("unknown-{number}");
-        assert!(identify(&setting, &signed(Algorithm::RS256, Some(&kid), &claims())).await.is_err());
-    }
-    assert_eq!(asked.load(Ordering::SeqCst), 2, "unknown keys cause one question until the floor is over");
-}
-
-#[tokio::test]
-async fn a_key_server_that_fails_fails_the_start_and_says_why() {
-    let (address, _asked) = key_server(Arc::new(Mutex::new("x".repeat(101))));
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
-    let start = |bytes_max| {
-        let mut options = Options::new("i", "a", vec![KeySource::Address(address.clone())]);
-        options.key_set_bytes_max = bytes_max;
-        Authenticator::start(options, Arc::clone(&clock)).err().map(|error| error.to_string()).unwrap_or_default()
-    };
-    assert!(start(100).contains("larger than 100 bytes"), "{}", start(100));
-    assert!(start(101).contains("no JSON Web Key Set"), "{}", start(101));
-    assert!(matches!(Authenticator::start(Options::new("i", "a", Vec::new()), clock), Err(StartError::NoKeys)));
 }

@@ -32,11 +32,10 @@ async fn a_full_disk_refuses_and_the_journal_recovers_by_itself() {
         let mut found = world.waiting().await;
         found.sort_by_key(|event| event.id);
         assert_eq!(ids(&found), [before.id, during.id, after.id]);
-        assert_eq!(found.iter().map(|event| event.outcome).collect::<Vec<_>>(), [
-            Outcome::Captured,
-            Outcome::Interrupted,
-            Outcome::Captured
-        ]);
+        assert_eq!(
+            found.iter().map(|event| event.outcome).collect::<Vec<_>>(),
+            [Outcome::Captured, Outcome::Interrupted, Outcome::Captured]
+        );
         assert!(world.recovery.set_aside.is_empty() && world.recovery.interrupted.is_empty());
     }
 }

@@ -1,11 +1,19 @@
 //! Each limit, at it and one past it.
 
+use ledger::UsageEvent;
+
 use super::world::{World, event, interrupted};
 use crate::segment::HEADER_END;
+use crate::segment::widen;
 use crate::{Health, JournalError, frame};
 
+/// The event of a hold whose settlement failed.
+fn interrupted_at(event: &UsageEvent) -> UsageEvent {
+    UsageEvent { settled_at: event.settled_at, ..interrupted(event) }
+}
+
 fn hold_bytes() -> u64 {
-    frame::hold(&interrupted(&event(1))).unwrap().len() as u64
+    widen(frame::hold(&interrupted(&event(1))).unwrap().len())
 }
 
 #[tokio::test]
@@ -23,7 +31,7 @@ async fn a_hold_fits_to_the_byte_and_not_one_byte_past() {
 
 #[tokio::test]
 async fn a_full_journal_settles_within_its_reserve_and_goes_on_once_events_are_applied() {
-    let settlement = frame::settled(&event(1)).unwrap().len() as u64;
+    let settlement = widen(frame::settled(&event(1)).unwrap().len());
     for (missing, fits) in [(0, true), (1, false)] {
         let world = World::with(|options| {
             options.bytes_max = HEADER_END + hold_bytes();
@@ -41,7 +49,9 @@ async fn a_full_journal_settles_within_its_reserve_and_goes_on_once_events_are_a
             world.until_accepting().await;
         } else {
             assert_eq!(settled.unwrap_err().code(), "journal_full");
-            assert_eq!(world.journal.stats().open_holds, 1, "the hold stays for the next start");
+            // The hold's own record is shorter and fits.
+            world.until("it is settled as its hold says", |journal| journal.stats().open_holds == 0).await;
+            assert_eq!(world.waiting().await, [interrupted_at(&first)]);
         }
     }
 }
@@ -53,7 +63,10 @@ async fn new_holds_need_free_space_on_the_disk_and_open_ones_settle_without() {
     world.journal.open_hold(&interrupted(&first)).await.unwrap();
     world.disk.set_free(999);
     let refused = world.journal.open_hold(&interrupted(&event(2))).await;
-    assert!(matches!(refused, Err(JournalError::DiskNearlyFull { free_bytes: 999, free_bytes_min: 1_000 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(JournalError::DiskNearlyFull { free_bytes: 999, free_bytes_min: 1_000 })),
+        "{refused:?}"
+    );
     assert_eq!(world.journal.health(), Health::Refusing("the journal's disk is nearly full"));
     world.journal.settle(&first).await.unwrap();
     world.disk.set_free(1_000);
@@ -72,6 +85,12 @@ async fn an_event_at_its_longest_is_written_and_one_byte_more_is_refused() {
     longest.event_name.push('x');
     let refused = world.journal.settle(&longest).await;
     assert!(matches!(refused, Err(JournalError::RecordTooLarge { .. })), "{refused:?}");
+
+    let mut grown = event(2);
+    world.journal.open_hold(&interrupted(&grown)).await.unwrap();
+    grown.event_name = longest.event_name;
+    assert!(world.journal.settle(&grown).await.is_err());
+    world.until("its hold is settled as it stands", |journal| journal.stats().open_holds == 0).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::world::{World, event, ids, interrupted};
+use crate::segment::widen;
 use ledger::{UsageEvent, UsageEventId};
 
 #[derive(Clone, Debug)]
@@ -88,12 +89,12 @@ async fn run(steps: Vec<Step>) {
                 };
                 world = World::try_in(image, small).unwrap();
                 assert_eq!(world.recovery.interrupted, model.restart());
-                assert_eq!(world.recovery.unapplied, model.waiting.len() as u64);
+                assert_eq!(world.recovery.unapplied, widen(model.waiting.len()));
                 assert!(world.recovery.set_aside.is_empty());
             }
         }
         let stats = world.journal.stats();
-        assert_eq!((stats.open_holds, stats.unapplied), (model.open.len() as u64, model.waiting.len() as u64));
+        assert_eq!((stats.open_holds, stats.unapplied), (widen(model.open.len()), widen(model.waiting.len())));
         assert_eq!(ids(&world.waiting().await), model.waiting);
     }
 }

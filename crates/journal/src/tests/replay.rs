@@ -4,6 +4,7 @@ use ledger::Outcome;
 
 use super::world::{NOW, World, event, ids, interrupted};
 use crate::JournalError;
+use crate::segment::widen;
 
 #[tokio::test]
 async fn a_settled_event_comes_back_as_it_was_until_it_is_applied() {
@@ -64,14 +65,20 @@ async fn a_forgotten_hold_leaves_no_event() {
 #[tokio::test]
 async fn a_hold_whose_caller_left_before_hearing_of_it_leaves_no_event() {
     let world = World::new();
-    let hold = interrupted(&event(1));
+    let (hold, other) = (interrupted(&event(1)), interrupted(&event(2)));
+    world.disk.stop_writes();
+    let (journal, first, runtime) = (world.journal.clone(), other.clone(), tokio::runtime::Handle::current());
+    let busy = tokio::task::spawn_blocking(move || runtime.block_on(journal.open_hold(&first)));
+    world.until("another write is on its way", |_| world.disk.writes_waiting() == 1).await;
     tokio::select! {
         biased;
-        _ = world.journal.open_hold(&hold) => panic!("ready at the first look"),
+        _ = world.journal.open_hold(&hold) => panic!("nothing can have been written"),
         () = std::future::ready(()) => {}
     }
+    world.disk.resume_writes();
+    busy.await.unwrap().unwrap();
     world.journal.close().await.unwrap();
-    assert!(world.killed().recovery.interrupted.is_empty());
+    assert_eq!(world.killed().recovery.interrupted, [other.id]);
 }
 
 #[tokio::test]
@@ -94,7 +101,7 @@ async fn a_closed_journal_refuses_and_can_be_opened_again() {
 async fn a_second_owner_is_refused_by_name() {
     let world = World::new();
     let options = crate::Options::new(world.directory.path());
-    let second = crate::Journal::open(options, std::sync::Arc::clone(&world.seen) as _, NOW);
+    let second = crate::Journal::open(options, world.seen.clone(), NOW);
     let error = second.err().unwrap();
     assert_eq!(error.code(), "journal_owned");
     assert!(error.to_string().contains(world.directory.path().to_str().unwrap()), "{error}");
@@ -133,7 +140,7 @@ async fn events_beyond_the_memory_come_back_from_disk_in_order() {
     settling.join_all().await;
     let image = World::try_in(world.image(), |_| {}).unwrap();
     for world in [world, image] {
-        assert_eq!(world.journal.stats().unapplied, events.len() as u64);
+        assert_eq!(world.journal.stats().unapplied, widen(events.len()));
         let mut found = Vec::new();
         while world.journal.stats().unapplied > 0 {
             let batch = world.journal.unapplied(300).await.unwrap();

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
 use crate::disk::{Disk, SegmentFile, SystemDisk};
+use crate::segment::widen;
 use crate::{Health, Journal, JournalError, Observer, Options, Recovery};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -39,8 +40,9 @@ impl World {
         options.disk_free_bytes_min = 1_000;
         adjust(&mut options);
         let (disk, seen) = (Arc::new(TestDisk::default()), Arc::new(Seen::default()));
-        let on: Arc<dyn Disk> = Arc::clone(&disk) as _;
-        let (journal, recovery) = Journal::open_on(on, options, Arc::clone(&seen) as _, NOW)?;
+        let on: Arc<dyn Disk> = disk.clone();
+        let observer: Arc<dyn Observer> = seen.clone();
+        let (journal, recovery) = Journal::open_on(on, options, observer, NOW)?;
         Ok(Self { directory, disk, seen, journal, recovery })
     }
 
@@ -54,7 +56,8 @@ impl World {
         loop {
             let copy = TempDir::new().unwrap();
             let before = segments(self.directory.path());
-            let copied = before.iter().all(|path| std::fs::copy(path, copy.path().join(path.file_name().unwrap())).is_ok());
+            let copied =
+                before.iter().all(|path| std::fs::copy(path, copy.path().join(path.file_name().unwrap())).is_ok());
             if copied && before == segments(self.directory.path()) {
                 return copy;
             }
@@ -172,9 +175,31 @@ pub(super) struct Faults {
     /// Syncs that will fail, each losing what it should have saved.
     failing_syncs: AtomicU32,
     /// Whether syncs wait, and how many do.
-    gate: Mutex<(bool, usize)>,
-    moved: Condvar,
+    syncs: Gate,
+    /// The same for writes.
+    writes: Gate,
     free: AtomicU64,
+}
+
+/// Where a thread of the journal can be stopped.
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<(bool, usize)>,
+    moved: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        self.shut.lock().0 = shut;
+        self.moved.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut shut = self.shut.lock();
+        shut.1 += 1;
+        self.moved.wait_while(&mut shut, |shut| shut.0);
+        shut.1 -= 1;
+    }
 }
 
 impl Default for TestDisk {
@@ -199,16 +224,27 @@ impl TestDisk {
     }
 
     pub(super) fn stop_syncs(&self) {
-        self.0.gate.lock().0 = true;
+        self.0.syncs.set(true);
     }
 
     pub(super) fn resume_syncs(&self) {
-        self.0.gate.lock().0 = false;
-        self.0.moved.notify_all();
+        self.0.syncs.set(false);
     }
 
     pub(super) fn syncs_waiting(&self) -> usize {
-        self.0.gate.lock().1
+        self.0.syncs.shut.lock().1
+    }
+
+    pub(super) fn writes_waiting(&self) -> usize {
+        self.0.writes.shut.lock().1
+    }
+
+    pub(super) fn stop_writes(&self) {
+        self.0.writes.set(true);
+    }
+
+    pub(super) fn resume_writes(&self) {
+        self.0.writes.set(false);
     }
 }
 
@@ -260,23 +296,21 @@ struct TestFile {
 
 impl SegmentFile for TestFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let wanted = bytes.len() as u64;
+        self.faults.writes.pass();
+        let wanted = widen(bytes.len());
         self.faults.take_room(wanted).inspect_err(|_| {
             // As a real disk does, write what fits.
             let left = self.faults.room.lock().replace(0).unwrap_or(0);
-            self.file.append(&bytes[..left as usize]).unwrap();
+            self.file.append(&bytes[..usize::try_from(left).unwrap()]).unwrap();
         })?;
         self.file.append(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut gate = self.faults.gate.lock();
-        gate.1 += 1;
-        self.faults.moved.wait_while(&mut gate, |gate| gate.0);
-        gate.1 -= 1;
-        drop(gate);
+        self.faults.syncs.pass();
         let bytes = self.file.metadata()?.len();
-        let fails = self.faults.failing_syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let fails =
+            self.faults.failing_syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if fails.is_ok() {
             // The pages that were to be saved are gone, and nobody will ever say so again.
             let synced = self.synced.load(Ordering::SeqCst);

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Actor, Change, Changed, Credits, Directory as _, EventDefinition, HistoryFilter, ManagementUpdate, Member, NewOrganization,
-    OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus, Timestamp, UsageEvent,
-    UsageEventId, UsageLimits, UsageStore as _, UserId,
+    Actor, Change, Changed, Credits, Directory as _, EventDefinition, HistoryFilter, ManagementUpdate, Member,
+    NewOrganization, OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus,
+    Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageStore as _, UserId,
 };
 
 use super::Fresh;
@@ -18,7 +18,12 @@ fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 fn change() -> Change {
-    let actor = Actor { user_id: "op".into(), role: "platform_admin".into(), remote_address: Some("::1".into()), request_id: None };
+    let actor = Actor {
+        user_id: "op".into(),
+        role: "platform_admin".into(),
+        remote_address: Some("::1".into()),
+        request_id: None,
+    };
     Change { actor, at: at("2026-11-24T08:00:00Z") }
 }
 
@@ -62,7 +67,8 @@ const FIRST_PAGE: PageRequest = PageRequest { page: 1, limit: 50 };
 pub(super) async fn the_price_list_is_there_from_the_start(fresh: Fresh) {
     let definitions = fresh.store.event_definitions().await.unwrap();
     assert_eq!(definitions.len(), 14);
-    let diagnose = definitions.iter().find(|definition| definition.event_type.as_str() == "structuring_diagnose").unwrap();
+    let diagnose =
+        definitions.iter().find(|definition| definition.event_type.as_str() == "structuring_diagnose").unwrap();
     assert_eq!(diagnose.base_credits, Credits::from_whole(10).unwrap());
     assert_eq!(diagnose.complexity.unwrap().max.to_string(), "2.5");
     assert_eq!(diagnose.features.get("traceback"), Credits::from_whole(3).as_ref());
@@ -74,7 +80,10 @@ pub(super) async fn the_price_list_is_there_from_the_start(fresh: Fresh) {
 pub(super) async fn an_organisation_needs_a_plan_that_exists(fresh: Fresh) {
     assert_eq!(fresh.store.put_organization(&acme("gold"), &change()).await.unwrap(), None);
     assert_eq!(fresh.store.organization(&id("acme")).await.unwrap(), None);
-    assert_eq!(fresh.store.update_management(&id("acme"), &ManagementUpdate::default(), &change()).await.unwrap(), None);
+    assert_eq!(
+        fresh.store.update_management(&id("acme"), &ManagementUpdate::default(), &change()).await.unwrap(),
+        None
+    );
     let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None };
     assert_eq!(fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap(), None);
     assert!(!fresh.store.delete_member(&id("acme"), &id("alice"), &change()).await.unwrap());
@@ -96,7 +105,11 @@ pub(super) async fn an_organisation_is_found_with_its_plan_and_members(fresh: Fr
     fresh.store.put_organization(&new, &change()).await.unwrap();
     fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
     let grant = fresh.store.organization(&id("acme")).await.unwrap().unwrap().grant();
-    assert_eq!((grant.credits.remaining(Credits::ZERO), grant.calls), (None, Some(7)), "absent limits keep those there");
+    assert_eq!(
+        (grant.credits.remaining(Credits::ZERO), grant.calls),
+        (None, Some(7)),
+        "absent limits keep those there"
+    );
 }
 
 pub(super) async fn a_change_is_audited_with_old_and_new_values_and_numbered(fresh: Fresh) {
@@ -111,9 +124,15 @@ pub(super) async fn a_change_is_audited_with_old_and_new_values_and_numbered(fre
     assert_eq!(changed.alert_thresholds.warning, 60);
     let entries = fresh.store.audit(&id("acme"), None, 10).await.unwrap();
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
-    assert_eq!(actions, ["auto_scaling.update", "alert_thresholds.update", "usage_limits.update", "organization.create"]);
+    assert_eq!(
+        actions,
+        ["auto_scaling.update", "alert_thresholds.update", "usage_limits.update", "organization.create"]
+    );
     let limits = &entries[2];
-    assert_eq!((limits.old_value.to_string(), limits.new_value.to_string()), ("{}".into(), r#"{"monthlyCredits":0.5}"#.into()));
+    assert_eq!(
+        (limits.old_value.to_string(), limits.new_value.to_string()),
+        ("{}".into(), r#"{"monthlyCredits":0.5}"#.into())
+    );
     assert_eq!((limits.actor.user_id.as_str(), limits.actor.remote_address.as_deref()), ("op", Some("::1")));
     assert_eq!(entries[3].old_value, serde_json::Value::Null);
     assert_eq!(fresh.store.audit(&id("acme"), Some(limits.id), 10).await.unwrap().len(), 1, "the cursor is honoured");
@@ -156,7 +175,11 @@ pub(super) async fn a_definition_counts_its_versions(fresh: Fresh) {
 
 pub(super) async fn an_event_is_applied_once_however_often_it_comes(fresh: Fresh) {
     let one = event("acme", "alice", "2026-11-24T08:00:00Z", 28_000_000);
-    let voided = UsageEvent { outcome: Outcome::Voided, credits: Credits::ZERO, ..event("acme", "bob", "2026-11-24T08:00:01Z", 5) };
+    let voided = UsageEvent {
+        outcome: Outcome::Voided,
+        credits: Credits::ZERO,
+        ..event("acme", "bob", "2026-11-24T08:00:01Z", 5)
+    };
     let batch = [one.clone(), one.clone(), voided];
     assert_eq!(fresh.store.apply(&batch).await.unwrap(), 2);
     assert_eq!(fresh.store.apply(&batch).await.unwrap(), 0);
@@ -173,7 +196,8 @@ pub(super) async fn an_event_belongs_to_one_period_at_the_months_end(fresh: Fres
     let first = event("acme", "alice", "2026-12-01T00:00:00Z", 10);
     fresh.store.apply(&[last.clone(), first.clone()]).await.unwrap();
     let months = fresh.store.monthly(&id("acme"), id::<Period>("2026-10"), id("2026-12")).await.unwrap();
-    let shown: Vec<_> = months.iter().map(|month| (month.period.to_string(), month.credits.micros(), month.count)).collect();
+    let shown: Vec<_> =
+        months.iter().map(|month| (month.period.to_string(), month.credits.micros(), month.count)).collect();
     assert_eq!(shown, [("2026-10".into(), 0, 0), ("2026-11".into(), 1, 1), ("2026-12".into(), 10, 1)]);
     let report = fresh.store.report(&id("acme"), id("2026-12"), Some(&id("alice"))).await.unwrap();
     assert_eq!((report.credits.micros(), report.by_day[0].day.to_string()), (10, "2026-12-01".into()));
@@ -182,7 +206,8 @@ pub(super) async fn an_event_belongs_to_one_period_at_the_months_end(fresh: Fres
 pub(super) async fn all_filters_hold_together(fresh: Fresh) {
     let mut events = Vec::new();
     for (number, user) in ["alice", "bob"].into_iter().cycle().take(20).enumerate() {
-        let mut event = event("acme", user, &format!("2026-11-{:02}T10:00:00Z", number + 1), i64::try_from(number).unwrap());
+        let mut event =
+            event("acme", user, &format!("2026-11-{:02}T10:00:00Z", number + 1), i64::try_from(number).unwrap());
         event.event_type = id(if number % 4 < 2 { "a" } else { "b" });
         event.category = if number < 10 { "early" } else { "late" }.into();
         event.session_id = (number % 5 == 0).then(|| id("s1"));
@@ -192,9 +217,17 @@ pub(super) async fn all_filters_hold_together(fresh: Fresh) {
     let filters = [
         HistoryFilter { event_type: Some(id("a")), ..HistoryFilter::default() },
         HistoryFilter { user_id: Some(id("bob")), ..HistoryFilter::default() },
-        HistoryFilter { from: Some(at("2026-11-05T10:00:00Z")), until: Some(at("2026-11-15T10:00:00Z")), ..HistoryFilter::default() },
+        HistoryFilter {
+            from: Some(at("2026-11-05T10:00:00Z")),
+            until: Some(at("2026-11-15T10:00:00Z")),
+            ..HistoryFilter::default()
+        },
         HistoryFilter { category: Some("late".into()), ..HistoryFilter::default() },
-        HistoryFilter { credits_min: Some(Credits::from_micros(3)), credits_max: Some(Credits::from_micros(9)), ..HistoryFilter::default() },
+        HistoryFilter {
+            credits_min: Some(Credits::from_micros(3)),
+            credits_max: Some(Credits::from_micros(9)),
+            ..HistoryFilter::default()
+        },
         HistoryFilter { session_id: Some(id("s1")), ..HistoryFilter::default() },
         HistoryFilter {
             event_type: Some(id("a")),
@@ -214,7 +247,7 @@ pub(super) async fn all_filters_hold_together(fresh: Fresh) {
         let page = fresh.store.history(&id("acme"), &filter, FIRST_PAGE).await.unwrap();
         let got: Vec<_> = page.events.into_iter().map(|(event, _)| event).collect();
         assert_eq!(got, want, "{filter:?}");
-        assert_eq!(page.summary.total_events, want.len() as u64);
+        assert_eq!(page.summary.total_events, u64::try_from(want.len()).unwrap());
         assert_eq!(page.summary.total_credits.micros(), want.iter().map(|event| event.credits.micros()).sum::<i64>());
         assert_eq!(page.summary.last, want.first().map(|event| event.occurred_at));
         assert_eq!(page.sessions.is_empty(), want.iter().all(|event| event.session_id.is_none()));
@@ -234,13 +267,15 @@ fn passes(filter: &HistoryFilter, event: &UsageEvent) -> bool {
 
 pub(super) async fn pages_follow_each_other_without_gaps(fresh: Fresh) {
     fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
-    let alice = Member { user_id: id("alice"), role: Role::Owner, name: Some("Alice".into()), email: Some("a@x".into()) };
+    let alice =
+        Member { user_id: id("alice"), role: Role::Owner, name: Some("Alice".into()), email: Some("a@x".into()) };
     fresh.store.put_member(&id("acme"), &alice, &change()).await.unwrap();
     let events: Vec<_> = (0..7).map(|_| event("acme", "alice", "2026-11-24T08:00:00Z", 1)).collect();
     fresh.store.apply(&events).await.unwrap();
     let mut seen = Vec::new();
     for page in 1..=4 {
-        let got = fresh.store.history(&id("acme"), &HistoryFilter::default(), PageRequest { page, limit: 3 }).await.unwrap();
+        let got =
+            fresh.store.history(&id("acme"), &HistoryFilter::default(), PageRequest { page, limit: 3 }).await.unwrap();
         assert_eq!(got.summary.total_events, 7);
         assert!(got.events.iter().all(|(_, user)| user.name.as_deref() == Some("Alice")));
         seen.extend(got.events.into_iter().map(|(event, _)| event.id));
@@ -259,7 +294,10 @@ pub(super) async fn one_organisation_sees_nothing_of_another(fresh: Fresh) {
     fresh.store.apply(&[ours.clone(), theirs]).await.unwrap();
     let page = fresh.store.history(&id("acme"), &HistoryFilter::default(), FIRST_PAGE).await.unwrap();
     assert_eq!((page.events.len(), page.summary.total_credits.micros(), page.sessions[0].credits.micros()), (1, 1, 1));
-    assert_eq!(fresh.store.report(&id::<OrganizationId>("acme"), ours.period(), None).await.unwrap().credits.micros(), 1);
+    assert_eq!(
+        fresh.store.report(&id::<OrganizationId>("acme"), ours.period(), None).await.unwrap().credits.micros(),
+        1
+    );
     assert_eq!(fresh.store.balance(&id("nobody"), ours.period()).await.unwrap(), ledger::Balance::default());
 }
 

@@ -8,12 +8,14 @@ use super::{from_text, id, to_text};
 use crate::connection::{Connection, Row};
 use crate::error::{damaged, from_driver};
 
-const ADD_ENTRY: &str = "INSERT INTO audit_entries (organization_id, at_ms, actor, action, target, old_value, new_value)
+const ADD_ENTRY: &str =
+    "INSERT INTO audit_entries (organization_id, at_ms, actor, action, target, old_value, new_value)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const LIST_ENTRIES: &str = "SELECT audit_entry_id, organization_id, at_ms, actor, action, target, old_value, new_value
     FROM audit_entries WHERE organization_id = $1 AND audit_entry_id < $2 ORDER BY audit_entry_id DESC LIMIT $3";
 const ADD_CHANGE: &str = "INSERT INTO directory_changes (kind, key) VALUES ($1, $2)";
-const LIST_CHANGES: &str = "SELECT revision, kind, key FROM directory_changes WHERE revision > $1 ORDER BY revision LIMIT 1000";
+const LIST_CHANGES: &str =
+    "SELECT revision, kind, key FROM directory_changes WHERE revision > $1 ORDER BY revision LIMIT 1000";
 const NEWEST_REVISION: &str = "SELECT COALESCE(MAX(revision), 0) FROM directory_changes";
 
 /// What was done to what.

@@ -11,7 +11,8 @@ use crate::connection::Connection;
 use crate::error::from_driver;
 
 /// One parameter, a JSON array of rows; an event that is there already is passed over and not answered.
-const ADD_EVENTS: &str = "INSERT INTO usage_events (event_id, organization_id, user_id, event_type, category, session_id,
+const ADD_EVENTS: &str =
+    "INSERT INTO usage_events (event_id, organization_id, user_id, event_type, category, session_id,
     occurred_at_ms, outcome, credits_micros, document)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
     value ->> 8, value ->> 9 FROM json_each($1) WHERE true

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use ledger::{
-    HistoryFilter, HistoryPage, HistorySummary, OrganizationId, PageRequest, SessionId, SessionUsage, StoreError,
-    Timestamp, UsageEvent, UserId, UserUsage,
+    EventType, HistoryFilter, HistoryPage, HistorySummary, OrganizationId, PageRequest, SessionId, SessionUsage,
+    StoreError, Timestamp, UsageEvent, UserId, UserUsage,
 };
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteArguments;
@@ -33,7 +33,8 @@ const SUMMARY: &str = concat!(
     MAX(e.occurred_at_ms) FROM usage_events e WHERE ",
     passing!()
 );
-const SESSIONS: &str = "SELECT session_id, CAST(SUM(credits_micros) AS BIGINT), COUNT(*), MIN(occurred_at_ms), MAX(occurred_at_ms)
+const SESSIONS: &str =
+    "SELECT session_id, CAST(SUM(credits_micros) AS BIGINT), COUNT(*), MIN(occurred_at_ms), MAX(occurred_at_ms)
     FROM usage_events WHERE organization_id = $1 AND session_id IN (SELECT value FROM json_each($2))
     AND ($3 IS NULL OR user_id = $3) GROUP BY session_id ORDER BY 5 DESC, 1";
 
@@ -48,7 +49,8 @@ pub(crate) async fn page(
     let rows = asked.fetch_all(&mut *conn).await.map_err(from_driver)?;
     let events: Vec<(UsageEvent, UserUsage)> = rows.iter().map(read_event).collect::<Result<_, _>>()?;
     let summary = filtered(SUMMARY, of, filter).fetch_one(&mut *conn).await.map_err(from_driver)?;
-    let sessions: BTreeSet<&str> = events.iter().filter_map(|(event, _)| event.session_id.as_ref().map(SessionId::as_str)).collect();
+    let sessions: BTreeSet<&str> =
+        events.iter().filter_map(|(event, _)| event.session_id.as_ref().map(SessionId::as_str)).collect();
     let sessions = sessions_of(conn, of, &sessions, filter.user_id.as_ref()).await?;
     Ok(HistoryPage { events, sessions, summary: read_summary(&summary)? })
 }
@@ -60,7 +62,7 @@ fn filtered<'q>(
 ) -> sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments> {
     sqlx::query(text)
         .bind(of.as_str())
-        .bind(filter.event_type.as_ref().map(|event_type| event_type.as_str()))
+        .bind(filter.event_type.as_ref().map(EventType::as_str))
         .bind(filter.user_id.as_ref().map(UserId::as_str))
         .bind(filter.from.map_or(i64::MIN, Timestamp::millis))
         .bind(filter.until.map_or(i64::MAX, Timestamp::millis))
@@ -96,7 +98,9 @@ fn read_event(row: &Row) -> Result<(UsageEvent, UserUsage), StoreError> {
 }
 
 fn read_summary(row: &Row) -> Result<HistorySummary, StoreError> {
-    let time = |column: usize| row.try_get::<Option<i64>, _>(column).map(|at| at.map(Timestamp::from_millis)).map_err(from_driver);
+    let time = |column: usize| {
+        row.try_get::<Option<i64>, _>(column).map(|at| at.map(Timestamp::from_millis)).map_err(from_driver)
+    };
     Ok(HistorySummary {
         total_credits: credits(row.try_get(0).map_err(from_driver)?),
         total_events: count(row.try_get(1).map_err(from_driver)?)?,

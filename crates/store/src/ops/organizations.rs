@@ -7,9 +7,11 @@ use super::{from_text, id, to_text};
 use crate::connection::{Connection, Row};
 use crate::error::{damaged, from_driver};
 
-const FIND_ORGANIZATION: &str = "SELECT organization_id, name, plan, subscription_status, usage_limits, alert_thresholds,
+const FIND_ORGANIZATION: &str =
+    "SELECT organization_id, name, plan, subscription_status, usage_limits, alert_thresholds,
     auto_scaling, created_at_ms, updated_at_ms FROM organizations WHERE organization_id = $1";
-const PUT_ORGANIZATION: &str = "INSERT INTO organizations (organization_id, name, plan, subscription_status, usage_limits,
+const PUT_ORGANIZATION: &str =
+    "INSERT INTO organizations (organization_id, name, plan, subscription_status, usage_limits,
     alert_thresholds, auto_scaling, created_at_ms, updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (organization_id) DO UPDATE SET name = excluded.name, plan = excluded.plan,
     subscription_status = excluded.subscription_status, usage_limits = excluded.usage_limits,

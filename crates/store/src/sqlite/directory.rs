@@ -24,7 +24,11 @@ impl Directory for SqliteStore {
         Ok(Some(OrganizationRecord { organization, plan, members }))
     }
 
-    async fn put_organization(&self, new: &NewOrganization, change: &Change) -> Result<Option<Organization>, StoreError> {
+    async fn put_organization(
+        &self,
+        new: &NewOrganization,
+        change: &Change,
+    ) -> Result<Option<Organization>, StoreError> {
         let mut transaction = self.write().await?;
         if plans::find(&mut transaction, &new.plan).await?.is_none() {
             return Ok(None);
@@ -63,19 +67,37 @@ impl Directory for SqliteStore {
         let mut touched = false;
         if let Some(limits) = update.usage_limits.as_ref().filter(|limits| **limits != organization.usage_limits) {
             let old: UsageLimits = std::mem::replace(&mut organization.usage_limits, limits.clone());
-            let act = Act { action: "usage_limits.update", changed: &changed, part: None, old: Some(&old), new: Some(limits) };
+            let act = Act {
+                action: "usage_limits.update",
+                changed: &changed,
+                part: None,
+                old: Some(&old),
+                new: Some(limits),
+            };
             audit::record(&mut transaction, act, change).await?;
             touched = true;
         }
         if let Some(thresholds) = update.alert_thresholds.filter(|wanted| *wanted != organization.alert_thresholds) {
             let old: AlertThresholds = std::mem::replace(&mut organization.alert_thresholds, thresholds);
-            let act = Act { action: "alert_thresholds.update", changed: &changed, part: None, old: Some(&old), new: Some(&thresholds) };
+            let act = Act {
+                action: "alert_thresholds.update",
+                changed: &changed,
+                part: None,
+                old: Some(&old),
+                new: Some(&thresholds),
+            };
             audit::record(&mut transaction, act, change).await?;
             touched = true;
         }
         if let Some(scaling) = update.auto_scaling.as_ref().filter(|scaling| **scaling != organization.auto_scaling) {
             let old = std::mem::replace(&mut organization.auto_scaling, scaling.clone());
-            let act = Act { action: "auto_scaling.update", changed: &changed, part: None, old: Some(&old), new: Some(scaling) };
+            let act = Act {
+                action: "auto_scaling.update",
+                changed: &changed,
+                part: None,
+                old: Some(&old),
+                new: Some(scaling),
+            };
             audit::record(&mut transaction, act, change).await?;
             touched = true;
         }
@@ -158,7 +180,13 @@ impl Directory for SqliteStore {
         let wanted = EventDefinition { version: version.saturating_add(1), ..same };
         definitions::put(&mut transaction, &wanted).await?;
         let changed = Changed::EventDefinition(wanted.event_type.clone());
-        let act = Act { action: "event_definition.put", changed: &changed, part: None, old: old.as_ref(), new: Some(&wanted) };
+        let act = Act {
+            action: "event_definition.put",
+            changed: &changed,
+            part: None,
+            old: old.as_ref(),
+            new: Some(&wanted),
+        };
         audit::record(&mut transaction, act, change).await?;
         commit(transaction).await?;
         Ok(wanted)

@@ -32,11 +32,13 @@ pub(super) async fn write(store: &SqliteStore, plugin: &Plugin, now: Timestamp) 
     let mut events = Vec::new();
     for day in 1..=WEEKS * 7 {
         let busy = if day % 7 < 2 { 2 } else { 9 };
-        for _ in 0..dice.below(busy) + 1 {
+        for _ in 0..=dice.below(busy) {
             let Some(definition) = definition(dice.one_of(&EVENT_TYPES)) else { continue };
             let at = now.plus_millis(-day * DAY_MS + i64::try_from(dice.below(10))? * HOUR_MS);
-            let flags = if definition.features.is_empty() || dice.below(3) == 0 { Vec::new() } else { vec!["echo".to_owned()] };
-            let signals = Signals { text_units: dice.below(2_500), item_count: 1, flags, body_bytes: 600, ..Signals::default() };
+            let flags =
+                if definition.features.is_empty() || dice.below(3) == 0 { Vec::new() } else { vec!["echo".to_owned()] };
+            let signals =
+                Signals { text_units: dice.below(2_500), item_count: 1, flags, body_bytes: 600, ..Signals::default() };
             let session = format!("session-{}", day / 3);
             events.push(event(plugin, acme.id, dice.one_of(&acme.people), definition, signals, at, Some(&session))?);
         }

@@ -24,8 +24,12 @@ const OPERATOR: &str = "operator";
 
 /// Makes organisations and members.
 pub(super) async fn settle_in(directory: &dyn Directory, now: Timestamp) -> anyhow::Result<()> {
-    let actor =
-        Actor { user_id: OPERATOR.to_owned(), role: "platform_admin".to_owned(), remote_address: None, request_id: None };
+    let actor = Actor {
+        user_id: OPERATOR.to_owned(),
+        role: "platform_admin".to_owned(),
+        remote_address: None,
+        request_id: None,
+    };
     let change = Change { actor, at: now };
     for company in &COMPANIES {
         let new = NewOrganization {

@@ -1,0 +1,25 @@
+//! Journeys: a real gateway behind real listeners, a real database, an upstream that does as it is told, and a clock that
+//! the test moves. A journey must never end without `World::end`, which checks the promises of the ledger.
+
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::as_conversions,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
+mod world;
+
+mod access;
+mod answers;
+mod bodies;
+mod credits;
+mod leaving;
+mod paths;
+mod plugins;
+mod refusals;
+mod restarts;
+mod seed;
+mod streams;

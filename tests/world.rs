@@ -1,0 +1,277 @@
+//! The world of a journey: gateway, backend, database, clock, people. It must be ended, so that it can check itself.
+
+mod backend;
+mod check;
+mod client;
+mod request;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gateway::{Options, Running};
+use ledger::{Clock as _, ManualClock, Timestamp};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use standin::{Mint, Person};
+use tempfile::TempDir;
+
+pub(crate) use backend::{Answer, Backend, Gate, gzip};
+pub(crate) use client::{Answered, Connection};
+pub(crate) use request::Request;
+
+/// The annotated configuration: journeys go through the routes that are shipped.
+const ANNOTATED: &str = include_str!("../config/gateway.toml");
+const SECRET: &str = "a secret of the journeys, which is long enough";
+const ISSUER: &str = "https://id.journeys.example";
+/// When every world begins.
+const BEGINNING: &str = "2026-11-10T12:00:00Z";
+/// How long a condition may take to come true on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Who owns every organisation of a world, and looks at its usage for the check.
+pub(crate) const OWNER: &str = "olga";
+/// The platform's operator.
+pub(crate) const OPERATOR: &str = "operator";
+
+/// A gateway and everything around it.
+pub(crate) struct World {
+    running: Option<Running>,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) clock: Arc<ManualClock>,
+    mint: Mint,
+    folder: Arc<TempDir>,
+    overrides: Vec<(String, String)>,
+    organizations: Mutex<Vec<String>>,
+    /// `usageEventId`s that a client saw.
+    seen: Arc<Mutex<Vec<String>>>,
+    /// Calls that the backend received for another world's gateway.
+    strange_calls: usize,
+    ended: bool,
+}
+
+impl World {
+    /// A world as configured by default, with the organisation `acme` on the professional plan: Ann is its member.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with some keys set, such as `("SERVER__MAX_BODY", "1KiB")`.
+    pub(crate) async fn with(overrides: &[(&str, &str)]) -> Self {
+        let backend = Backend::start().await;
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        std::fs::copy(plugin("standard.wasm"), folder.path().join("plugin.wasm")).unwrap();
+        let mut world = Self::around(backend, folder, overrides);
+        world.run().await;
+        world.organization("acme", json!({"plan": "professional"})).await;
+        world.member("acme", "ann", "member").await;
+        world
+    }
+
+    fn around(backend: Arc<Backend>, folder: Arc<TempDir>, overrides: Vec<(String, String)>) -> Self {
+        Self {
+            running: None,
+            backend,
+            clock: Arc::new(ManualClock::at(BEGINNING.parse().unwrap())),
+            mint: Mint::new(ISSUER, "gateway", SECRET.as_bytes()),
+            folder,
+            overrides,
+            organizations: Mutex::default(),
+            seen: Arc::default(),
+            strange_calls: 0,
+            ended: false,
+        }
+    }
+
+    async fn run(&mut self) {
+        self.running = Some(gateway::start(self.options(), self.clock.clone()).await.unwrap());
+    }
+
+    /// What a gateway of this world is started with: a second one would have the same files.
+    pub(crate) fn options(&self) -> Options {
+        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        let ours = [
+            ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SERVER__SHUTDOWN_GRACE", "5s".to_owned()),
+            ("ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+            ("UPSTREAM__URL", format!("http://{}", self.backend.address())),
+            ("DATABASE__URL", format!("sqlite:{}", at("usage.db"))),
+            ("JOURNAL__DIRECTORY", at("journal")),
+            ("AUTH__ISSUER", ISSUER.to_owned()),
+            ("AUTH__JWKS", String::new()),
+            ("AUTH__HS256_SECRET", SECRET.to_owned()),
+            ("PRICING__PLUGIN", at("plugin.wasm")),
+        ];
+        let ours = ours.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let env = ours.chain(self.overrides.clone()).map(|(key, value)| (format!("GATEWAY__{key}"), value));
+        let settings = settings::parse("journey", ANNOTATED, env).unwrap_or_else(|faults| panic!("{faults}"));
+        Options::from_settings(&settings).unwrap()
+    }
+
+    /// Sets a key for the next start or reload.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.overrides.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// The gateway, to look at its ports.
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// Stops the gateway and starts one on the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.running.take().unwrap().stop().await;
+        self.run().await;
+    }
+
+    /// A world on a copy of this one's files as they are now: what a gateway finds that starts after a kill. `strange` is
+    /// how many of the events in it are of calls that the new backend never received.
+    pub(crate) async fn after_a_kill(&self, strange: usize) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        copy(self.folder.path(), folder.path());
+        let mut world = Self::around(Backend::start().await, folder, self.overrides.clone());
+        world.clock.set(self.clock.now());
+        world.strange_calls = strange;
+        world.organizations = Mutex::new(self.organizations.lock().clone());
+        world.run().await;
+        world
+    }
+
+    /// Where the pricing plugin is.
+    pub(crate) fn plugin_path(&self) -> std::path::PathBuf {
+        self.folder.path().join("plugin.wasm")
+    }
+
+    /// Puts another plugin in place, as a deployment does: by renaming.
+    pub(crate) fn swap_plugin(&self, bytes: &[u8]) {
+        let aside = tempfile::Builder::new().suffix(".part").tempfile_in(self.folder.path()).unwrap();
+        std::fs::write(aside.path(), bytes).unwrap();
+        aside.persist(self.plugin_path()).unwrap();
+    }
+
+    /// Makes or changes an organisation; `more` goes over `{name, plan: "free", subscriptionStatus: "active"}`.
+    pub(crate) async fn organization(&self, id: &str, more: Value) {
+        let mut body = json!({"name": format!("The {id}"), "plan": "free", "subscriptionStatus": "active"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let made = self.put(&format!("/api/admin/organizations/{id}"), OPERATOR, &body).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+        let is_new = !self.organizations.lock().iter().any(|known| known == id);
+        if is_new {
+            self.organizations.lock().push(id.to_owned());
+            self.member(id, OWNER, "owner").await;
+        }
+    }
+
+    /// An organisation with a limit of credits of its own.
+    pub(crate) async fn limit(&self, id: &str, credits: i64) {
+        self.organization(id, json!({"usageLimits": {"monthlyCredits": credits}})).await;
+    }
+
+    /// Makes or changes a member.
+    pub(crate) async fn member(&self, organization: &str, user: &str, role: &str) {
+        let path = format!("/api/admin/organizations/{organization}/members/{user}");
+        let body = json!({"role": role, "name": format!("Name of {user}"), "email": format!("{user}@example.com")});
+        let made = self.put(&path, OPERATOR, &body).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+    }
+
+    /// A credential for a user; the operator's is an operator's.
+    pub(crate) fn credential(&self, user: &str) -> String {
+        let person = if user == OPERATOR { Person::operator(user) } else { Person::new(user) };
+        self.mint.credential(&person, "2030-01-01T00:00:00Z".parse().unwrap()).unwrap()
+    }
+
+    /// A request that is still to be shaped.
+    pub(crate) fn request(&self, method: &str, target: &str) -> Request {
+        Request::new(self.running().address, method, target, Arc::clone(&self.seen))
+    }
+
+    /// A diagnosis of 10 credits.
+    pub(crate) async fn call(&self, organization: &str, user: &str) -> Answered {
+        self.diagnose(organization, user, &json!({"content": ["short"]})).await
+    }
+
+    /// A diagnosis of this body.
+    pub(crate) async fn diagnose(&self, organization: &str, user: &str, body: &Value) -> Answered {
+        self.diagnosis(organization, user).json(body).send().await
+    }
+
+    /// A diagnosis that is still to be shaped.
+    pub(crate) fn diagnosis(&self, organization: &str, user: &str) -> Request {
+        self.request("POST", &diagnosis_path(organization)).by(&self.credential(user))
+    }
+
+    pub(crate) async fn get(&self, target: &str, user: &str) -> Answered {
+        self.request("GET", target).by(&self.credential(user)).send().await
+    }
+
+    pub(crate) async fn put(&self, target: &str, user: &str, body: &Value) -> Answered {
+        self.request("PUT", target).by(&self.credential(user)).json(body).send().await
+    }
+
+    /// The live counter.
+    pub(crate) async fn counter(&self, organization: &str) -> Value {
+        self.owned(organization, "").await["usage"].take()
+    }
+
+    /// The dashboard.
+    pub(crate) async fn dashboard(&self, organization: &str) -> Value {
+        self.owned(organization, "/dashboard").await["dashboard"].take()
+    }
+
+    /// The events of the newest page of history.
+    pub(crate) async fn events(&self, organization: &str) -> Vec<Value> {
+        let mut answer = self.owned(organization, "/history?limit=100").await;
+        serde_json::from_value(answer["events"].take()).unwrap()
+    }
+
+    /// Something under `…/usage`, as the owner sees it.
+    pub(crate) async fn owned(&self, organization: &str, rest: &str) -> Value {
+        let answer = self.get(&format!("/api/organizations/{organization}/usage{rest}"), OWNER).await;
+        assert_eq!(answer.status, 200, "{rest}: {}", answer.text());
+        answer.json()
+    }
+
+    /// What Prometheus would scrape.
+    pub(crate) async fn metrics(&self) -> String {
+        let seen = Arc::clone(&self.seen);
+        Request::new(self.running().admin_address, "GET", "/metrics", seen).send().await.text()
+    }
+
+    /// Moves the clock.
+    pub(crate) fn at(&self, moment: &str) {
+        self.clock.set(moment.parse::<Timestamp>().unwrap());
+    }
+}
+
+/// The path of a diagnosis.
+pub(crate) fn diagnosis_path(organization: &str) -> String {
+    format!("/api/organizations/{organization}/structuring/analyze-pain-points")
+}
+
+/// A plugin's file as it is shipped.
+pub(crate) fn plugin(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../pricing-plugins").join(name)
+}
+
+/// Waits until something is so, and fails where it never is.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    let started = Instant::now();
+    while !so().await {
+        assert!(started.elapsed() < PATIENCE, "it never came true that {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What every world checks of itself at its end: the promises that hold whatever a journey did.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ledger::Credits;
+use serde_json::Value;
+
+use super::{World, until};
+
+impl World {
+    /// Checks the promises and stops the gateway.
+    pub(crate) async fn end(mut self) {
+        self.ended = true;
+        let organizations = self.organizations.lock().clone();
+        let mut ids: HashMap<String, usize> = HashMap::new();
+        for organization in &organizations {
+            self.no_hold_is_left(organization).await;
+            for event in self.sums_agree(organization).await {
+                *ids.entry(event["id"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        assert!(ids.values().all(|times| *times == 1), "an event stands twice");
+        for seen in self.seen.lock().iter() {
+            assert!(ids.contains_key(seen), "a client saw {seen}, which is in no history");
+        }
+        assert_eq!(ids.len(), self.backend.calls() + self.strange_calls, "events, and calls that the backend received");
+        self.running.take().unwrap().stop().await;
+    }
+
+    async fn no_hold_is_left(&self, organization: &str) {
+        until("no hold is left", || async {
+            let counter = self.counter(organization).await;
+            counter["held"] == 0 && counter["calls"]["held"] == 0
+        })
+        .await;
+    }
+
+    /// Checks that history, dashboard and counter say the same, and returns all events.
+    async fn sums_agree(&self, organization: &str) -> Vec<Value> {
+        let events = self.whole_history(organization).await;
+        let counter = self.counter(organization).await;
+        let present = counter["period"].as_str().unwrap().to_owned();
+        let mut months: BTreeMap<String, Sums> = BTreeMap::from([(present.clone(), Sums::default())]);
+        for event in &events {
+            let month = event["createdAt"].as_str().unwrap()[..7].to_owned();
+            let sums = months.entry(month).or_default();
+            let charged = credits(&event["creditsConsumed"]);
+            assert!(charged == 0 || event["outcome"] != "voided", "{event}");
+            sums.credits += charged;
+            sums.events += 1;
+            *sums.users.entry(event["user"]["id"].as_str().unwrap().to_owned()).or_default() += charged;
+            *sums.types.entry(event["eventType"].as_str().unwrap().to_owned()).or_default() += charged;
+            *sums.days.entry(event["createdAt"].as_str().unwrap()[..10].to_owned()).or_default() += charged;
+        }
+        assert_eq!(credits(&counter["used"]), months[&present].credits, "{organization}: counter and history");
+        for (month, sums) in months {
+            let dashboard = self.owned(organization, &format!("/dashboard?month={month}")).await["dashboard"].take();
+            assert_eq!(credits(&dashboard["overview"]["usedCredits"]), sums.credits, "{organization} {month}");
+            assert_eq!(dashboard["events"]["totalEvents"], sums.events, "{organization} {month}");
+            assert_eq!(shares(&dashboard["users"]["breakdown"]), sums.users, "{organization} {month}");
+            assert_eq!(shares(&dashboard["events"]["breakdown"]), sums.types, "{organization} {month}");
+            let daily = dashboard["analytics"]["dailyUsage"].as_array().unwrap();
+            let daily = daily.iter().filter(|day| day["count"] != 0);
+            let daily: BTreeMap<_, _> =
+                daily.map(|day| (day["date"].as_str().unwrap().to_owned(), credits(&day["credits"]))).collect();
+            assert_eq!(daily, sums.days, "{organization} {month}");
+        }
+        events
+    }
+
+    async fn whole_history(&self, organization: &str) -> Vec<Value> {
+        let mut all = Vec::new();
+        for page in 1.. {
+            let mut answer = self.owned(organization, &format!("/history?limit=100&page={page}")).await;
+            let events: Vec<Value> = serde_json::from_value(answer["events"].take()).unwrap();
+            all.extend(events);
+            if answer["pagination"]["hasNext"] == false {
+                assert_eq!(answer["summary"]["totalEvents"], all.len(), "{organization}");
+                let sum: i64 = all.iter().map(|event| credits(&event["creditsConsumed"])).sum();
+                assert_eq!(credits(&answer["summary"]["totalCredits"]), sum, "{organization}");
+                break;
+            }
+        }
+        all
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        assert!(self.ended || std::thread::panicking(), "a journey did not end its world");
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    credits: i64,
+    events: usize,
+    users: BTreeMap<String, i64>,
+    types: BTreeMap<String, i64>,
+    days: BTreeMap<String, i64>,
+}
+
+fn shares(breakdown: &Value) -> BTreeMap<String, i64> {
+    let shares = breakdown.as_object().unwrap().iter();
+    shares.map(|(name, share)| (name.clone(), credits(&share["credits"]))).collect()
+}
+
+/// A JSON amount in millionths.
+fn credits(amount: &Value) -> i64 {
+    amount.to_string().parse::<Credits>().unwrap_or_else(|why| panic!("{amount}: {why}")).micros()
+}
