@@ -182,7 +182,7 @@ async fn assemble(
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
     // Compiling takes a while and must not hold a worker.
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
-    let pricing = compiling.await?.context("pricing.plugin")?;
+    let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
     let live = Embedded {
         books: Arc::clone(&books),

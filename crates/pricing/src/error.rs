@@ -69,13 +69,8 @@ impl PricingError {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read: {source}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("it cannot be read: {0}")]
+    Unreadable(std::io::Error),
     /// The file is too large.
     #[error("it has {bytes} bytes; allowed are {bytes_max}")]
     TooLarge {
@@ -110,13 +105,13 @@ pub enum LoadError {
 impl LoadError {
     /// Whether there is no file at all.
     pub(crate) fn is_absent(&self) -> bool {
-        matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+        matches!(self, Self::Unreadable(why) if why.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// The cause, one of a fixed set: the label in metrics.
     pub const fn cause(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "unreadable",
+            Self::Unreadable(_) => "unreadable",
             Self::TooLarge { .. } => "file_too_large",
             Self::NotAComponent(_) => "not_a_component",
             Self::Imports(_) => "imports",

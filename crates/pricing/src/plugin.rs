@@ -237,10 +237,9 @@ fn fault(error: &wasmtime::Error, limit_exceeded: bool, no_trap: fn(String) -> P
 
 /// Reads a plugin's file, bounded.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { path: path.display().to_string(), source };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let metadata = std::fs::metadata(path).map_err(LoadError::Unreadable)?;
     if !metadata.is_file() {
-        return Err(unreadable(std::io::Error::other("it is no file")));
+        return Err(LoadError::Unreadable(std::io::Error::other("it is no file")));
     }
     let too_large = |bytes| LoadError::TooLarge { bytes, bytes_max };
     if metadata.len() > bytes_max {
@@ -248,8 +247,8 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
     }
     // It may grow while it is read.
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let length = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    let file = std::fs::File::open(path).map_err(LoadError::Unreadable)?;
+    let length = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(LoadError::Unreadable)?;
     let length = u64::try_from(length).unwrap_or(u64::MAX);
     if length > bytes_max { Err(too_large(length)) } else { Ok(bytes) }
 }
