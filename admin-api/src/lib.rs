@@ -4,6 +4,7 @@
 //! It decides nothing about paid calls, and it must never make a change that is not audited.
 
 mod context;
+mod credentials;
 mod paths;
 mod routes;
 
@@ -33,6 +34,7 @@ mod operators;
 
 pub use answer::Origin;
 pub use context::{Context, Live, PricingStatus};
+pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
 pub use openapi::document;
 pub use operations::{Operations, operations_router};

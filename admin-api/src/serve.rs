@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use access::{Authenticator, KeySource};
-use admin_api::{Context, KnownToTheGatewayOnly, NoLiveBook, Operations, operations_router, router};
+use access::Authenticator;
+use admin_api::{Context, KnownToTheGatewayOnly, NoLiveBook, Operations, access_options, operations_router, router};
 use anyhow::Context as _;
 use ledger::{Directory as _, SystemClock};
-use settings::{Auth, Settings};
+use settings::Settings;
 use store::{Occupancy, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -87,26 +87,4 @@ async fn probe(store: Arc<SqliteStore>, up: Arc<AtomicBool>) {
         ticks.tick().await;
         up.store(store.revision().await.is_ok(), Ordering::Relaxed);
     }
-}
-
-/// What `access` is started with, as for the gateway. Reads the secret's file.
-fn access_options(auth: &Auth) -> anyhow::Result<access::Options> {
-    let mut keys = Vec::new();
-    if let Some(jwks) = &auth.jwks {
-        let is_address = jwks.starts_with("https://") || jwks.starts_with("http://");
-        keys.push(if is_address { KeySource::Address(jwks.clone()) } else { KeySource::File(jwks.into()) });
-    }
-    if let Some(secret) = &auth.hs256_secret {
-        keys.push(KeySource::Secret(secret.reveal().as_bytes().to_vec()));
-    } else if let Some(file) = &auth.hs256_secret_file {
-        let secret = std::fs::read(file).with_context(|| format!("auth.hs256_secret_file: {}", file.display()))?;
-        // Editors end a file with a line end that is no part of the secret.
-        keys.push(KeySource::Secret(secret.trim_ascii_end().to_vec()));
-    }
-    Ok(access::Options {
-        cookie: auth.cookie.clone(),
-        leeway: auth.leeway,
-        refresh: auth.jwks_refresh,
-        ..access::Options::new(&auth.issuer, &auth.audience, keys)
-    })
 }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use access::KeySource;
 use anyhow::Context as _;
 use http::Method;
 use ledger::Credits;
@@ -62,7 +61,7 @@ impl Options {
                 disk_free_bytes_min: journal.min_free_disk,
                 ..journal::Options::new(&journal.directory)
             },
-            access: access_options(auth)?,
+            access: admin_api::access_options(auth)?,
             pricing: pricing::Options {
                 memory_bytes_max: usize::try_from(pricing.max_memory)?,
                 time_max: pricing.max_time,
@@ -100,28 +99,6 @@ impl Options {
             settlement: *settlement,
         })
     }
-}
-
-/// What `access` is started with; the admin API alone needs the same.
-pub(crate) fn access_options(auth: &settings::Auth) -> anyhow::Result<access::Options> {
-    let mut keys = Vec::new();
-    if let Some(jwks) = &auth.jwks {
-        let is_address = jwks.starts_with("https://") || jwks.starts_with("http://");
-        keys.push(if is_address { KeySource::Address(jwks.clone()) } else { KeySource::File(jwks.into()) });
-    }
-    if let Some(secret) = &auth.hs256_secret {
-        keys.push(KeySource::Secret(secret.reveal().as_bytes().to_vec()));
-    } else if let Some(file) = &auth.hs256_secret_file {
-        let secret = std::fs::read(file).with_context(|| format!("auth.hs256_secret_file: {}", file.display()))?;
-        // Editors end a file with a line end that is no part of the secret.
-        keys.push(KeySource::Secret(secret.trim_ascii_end().to_vec()));
-    }
-    Ok(access::Options {
-        cookie: auth.cookie.clone(),
-        leeway: auth.leeway,
-        refresh: auth.jwks_refresh,
-        ..access::Options::new(&auth.issuer, &auth.audience, keys)
-    })
 }
 
 fn policy(settlement: settings::Settlement) -> SettlementPolicy {
