@@ -5,9 +5,25 @@ use std::io::IsTerminal as _;
 use settings::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 
+/// Libraries that are never heard below `info`, whatever is asked for: at `trace` the proxy's writes whole headers,
+/// credentials and all, and the compiler's writes hundreds of megabytes while it is given thirty seconds.
+const CAPPED: [&str; 9] = [
+    "pingora_core",
+    "pingora_proxy",
+    "pingora_pool",
+    "cranelift_codegen",
+    "cranelift_frontend",
+    "regalloc2",
+    "wasmtime",
+    "wasmtime_internal_cranelift",
+    "ureq",
+];
+
 /// Starts logging to standard error.
 pub(super) fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let caps: String = CAPPED.iter().map(|library| [",", library, "=info"].concat()).collect();
+    // What comes last counts: no configuration lifts a cap.
+    let filter = EnvFilter::try_new(format!("{}{caps}", log.level)).unwrap_or_else(|_| EnvFilter::new("info"));
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
