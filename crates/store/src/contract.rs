@@ -69,6 +69,21 @@ async fn a_second_gateway_is_refused_and_a_companion_is_not() {
 }
 
 #[tokio::test]
+async fn a_database_has_one_owner_whatever_name_it_is_called_by() {
+    let first = Fresh::new().await;
+    let at = |name: &str| first.folder.path().join(name);
+    let open = async |name: &str| {
+        let url = format!("sqlite:{}", at(name).display());
+        let opened = SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await;
+        opened.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    std::os::unix::fs::symlink(at("usage.db"), at("link.db")).unwrap();
+    assert!(open("link.db").await.contains("is owned by another gateway"), "{}", open("link.db").await);
+    std::fs::hard_link(at("usage.db"), at("hard.db")).unwrap();
+    assert!(open("hard.db").await.contains("has more than one name"), "{}", open("hard.db").await);
+}
+
+#[tokio::test]
 async fn a_visitor_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let missing = SqliteStore::open(Fresh::options(&folder, Occupancy::Visitor)).await.unwrap_err();

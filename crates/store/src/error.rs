@@ -11,6 +11,9 @@ pub enum OpenError {
     /// Another gateway owns the file.
     #[error("{0} is owned by another gateway that is running: one gateway owns a SQLite database")]
     Owned(String),
+    /// The file has a second name, by which another gateway could own it.
+    #[error("{0} has more than one name (a hard link): one gateway owns a SQLite database, so it must have one name")]
+    SeveralNames(String),
     /// The file is not there, and the caller only looks.
     #[error("{0} does not exist yet; a gateway makes it when it first runs")]
     Missing(String),

@@ -4,6 +4,7 @@ mod directory;
 mod usage;
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,6 +64,7 @@ impl SqliteStore {
         } else if !path.exists() {
             return Err(OpenError::Missing(path.display().to_string()));
         }
+        let path = one_name(path)?;
         let ownership = (options.occupancy == Occupancy::Gateway).then(|| own(&path)).transpose()?;
         let connect = SqliteConnectOptions::new()
             .filename(&path)
@@ -114,6 +116,21 @@ fn path_of(url: &str) -> Result<PathBuf, OpenError> {
 fn make_folder(path: &Path) -> Result<(), OpenError> {
     let Some(folder) = path.parent() else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(|source| OpenError::File { path: folder.display().to_string(), source })
+}
+
+/// The database's one true path: links are followed, so that whoever comes by another name meets the same lock. A file
+/// with a second name of its own (a hard link) would have a second lock: it is refused.
+fn one_name(path: PathBuf) -> Result<PathBuf, OpenError> {
+    let failed = |source| OpenError::File { path: path.display().to_string(), source };
+    // Made only where it is missing: to open and close a database that this process has open would drop its locks.
+    match File::options().write(true).create_new(true).open(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(failed(source)),
+    }
+    let path = path.canonicalize().map_err(failed)?;
+    let names = std::fs::metadata(&path).map_err(failed)?.nlink();
+    if names > 1 { Err(OpenError::SeveralNames(path.display().to_string())) } else { Ok(path) }
 }
 
 /// Takes the lock file beside the database.
