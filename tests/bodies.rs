@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Connection, World};
+use crate::world::{Connection, World, diagnosis_path};
 
 /// A megabyte of JSON whose spacing and numbers no serialiser would keep.
 fn megabyte() -> Vec<u8> {
@@ -116,5 +116,49 @@ async fn a_body_that_never_comes_whole_calls_nobody() {
     drop(leaving);
     assert_eq!(world.call("acme", "ann").await.status, 200);
     assert_eq!(world.backend.calls(), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_cut_short_or_badly_framed_is_the_clients_fault() {
+    let world = World::start().await;
+    let cases = [
+        ("Content-Length: 50", "{}"),
+        ("Transfer-Encoding: chunked", "zz\r\n{}\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "-1\r\n{}\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "ffffffffffffffffff\r\n{}\r\n"),
+        ("Transfer-Encoding: chunked", "2\r\n{}\r\n"),
+    ];
+    for (framing, body) in cases {
+        let mut connection = Connection::open(world.running().address).await;
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: app.example\r\nAuthorization: Bearer {}\r\n{framing}\r\n\r\n{body}",
+            diagnosis_path("acme"),
+            world.credential("ann")
+        );
+        connection.send(head.as_bytes()).await;
+        connection.half_close().await;
+        let refused = connection.answer("POST").await.refusal();
+        assert_eq!(refused, (400, "invalid_request".to_owned()), "{framing} {body:?}");
+    }
+    assert_eq!(world.backend.requests(), 0);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_promises_too_much_is_refused_before_it_comes() {
+    let world = World::with(&[("SERVER__MAX_BODY", "100"), ("SERVER__BODY_TIMEOUT", "30s")]).await;
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let mut connection = Connection::open(world.running().address).await;
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: app.example\r\nAuthorization: Bearer {}\r\n{expect}Content-Length: 101\r\n\r\n",
+            diagnosis_path("acme"),
+            world.credential("ann")
+        );
+        connection.send(head.as_bytes()).await;
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(5), connection.answer("POST")).await;
+        assert_eq!(answer.unwrap().refusal(), (413, "body_too_large".to_owned()), "{expect:?}");
+    }
+    assert_eq!(world.backend.requests(), 0);
     world.end().await;
 }

@@ -1,5 +1,7 @@
 //! Step 3: the body, read once, kept as one piece, sent as it came.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header;
 use payload::signals::{Extracted, InvalidJson};
@@ -13,6 +15,8 @@ use crate::stop::Stop;
 
 /// How much of an oversized body is read after its refusal, so that the client sees the answer and not a reset.
 const DRAIN_BYTES_MAX: usize = 256 * 1024;
+/// For how long.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A whole body and what of it the price depends on. Only this step makes one.
 pub(crate) struct RequestBody {
@@ -36,13 +40,13 @@ pub(crate) async fn whole(session: &mut Session, bytes_max: usize) -> Result<Byt
     let too_large = || Refusal::BodyTooLarge(u64::try_from(bytes_max).unwrap_or(u64::MAX));
     let promised = session.get_header(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if promised.is_some_and(|promised: usize| promised > bytes_max) {
-        drain(session).await;
+        session.set_keepalive(None);
         return Err(too_large().into());
     }
     expect_continue(session).await?;
-    let Some(first) = session.read_request_body().await? else { return Ok(Bytes::new()) };
+    let Some(first) = piece(session).await? else { return Ok(Bytes::new()) };
     if first.len() > bytes_max {
-        drain(session).await;
+        session.set_keepalive(None);
         return Err(too_large().into());
     }
     if promised == Some(first.len()) {
@@ -50,14 +54,27 @@ pub(crate) async fn whole(session: &mut Session, bytes_max: usize) -> Result<Byt
     }
     let mut collected = BytesMut::with_capacity(promised.unwrap_or(0).max(first.len()));
     collected.extend_from_slice(&first);
-    while let Some(chunk) = session.read_request_body().await? {
+    while let Some(chunk) = piece(session).await? {
         if collected.len().saturating_add(chunk.len()) > bytes_max {
-            drain(session).await;
+            session.set_keepalive(None);
             return Err(too_large().into());
         }
         collected.extend_from_slice(&chunk);
     }
     Ok(collected.freeze())
+}
+
+/// The next piece of the body. A body that is cut short or badly framed is the client's fault, and says so.
+async fn piece(session: &mut Session) -> Result<Option<Bytes>, Stop> {
+    let read = session.read_request_body().await;
+    read.map_err(|error| {
+        session.set_keepalive(None);
+        tracing::debug!(%error, "a body cannot be read");
+        match error.etype() {
+            pingora::ErrorType::ReadTimedout => Refusal::BodyTimeout.into(),
+            _ => Refusal::InvalidRequest("The body is cut short or badly framed.".to_owned()).into(),
+        }
+    })
 }
 
 /// Tells a client that waits for it to go on. Nobody else does in `request_filter`.
@@ -73,8 +90,12 @@ async fn expect_continue(session: &mut Session) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn drain(session: &mut Session) {
-    session.set_keepalive(None);
+/// Reads on for a little while after an oversized body was refused.
+pub(crate) async fn drain(session: &mut Session) {
+    let _ = timeout(DRAIN_TIME_MAX, read_away(session)).await;
+}
+
+async fn read_away(session: &mut Session) {
     let mut left = DRAIN_BYTES_MAX;
     while let Ok(Some(chunk)) = session.read_request_body().await {
         left = left.saturating_sub(chunk.len());

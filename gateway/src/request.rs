@@ -9,7 +9,7 @@ use crate::call::{Call, sound_request_id};
 use crate::gateway::Gateway;
 use crate::routes::Matched;
 use crate::stop::Stop;
-use crate::{answer, canonical, headers, journey, own};
+use crate::{answer, canonical, headers, journey, own, read};
 
 /// Whether we answered the request, or Pingora is to pass it to the backend.
 enum Handled {
@@ -22,7 +22,13 @@ pub(crate) async fn answered(gateway: &Gateway, session: &mut Session, call: &mu
     match handle(gateway, session, call).await {
         Ok(Handled::Answered) => Ok(true),
         Ok(Handled::PassOn) => Ok(false),
-        Err(Stop::Refused(refusal)) => answer::refuse(session, call, &refusal).await.map(|()| true),
+        Err(Stop::Refused(refusal)) => {
+            answer::refuse(session, call, &refusal).await.map_err(pingora::Error::into_down)?;
+            if matches!(refusal, Refusal::BodyTooLarge(_)) {
+                read::drain(session).await;
+            }
+            Ok(true)
+        }
         Err(Stop::Broken(error)) => Err(error),
     }
 }
