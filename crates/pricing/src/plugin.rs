@@ -175,7 +175,8 @@ impl Plugin {
         Ok(())
     }
 
-    /// Prices one plain call and settles it, so that a plugin which cannot price at all never becomes active. A refusal is an answer.
+    /// Prices one plain call and settles it, so that a plugin which cannot price at all never becomes active. A refusal
+    /// is an answer.
     fn trial(&self) -> Result<(), LoadError> {
         let event_type = self.event_types().first().copied().unwrap_or("trial").to_owned();
         let (Ok(event_type), Ok(plan)) = (event_type.parse(), "free".parse()) else { return Ok(()) };

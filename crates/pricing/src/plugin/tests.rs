@@ -85,8 +85,8 @@ struct ListedCall {
 
 #[test]
 fn the_price_list_reads_as_in_the_app() {
-    let list = std::fs::read_to_string(file("standard/price-list.toml")).unwrap();
-    let list: std::collections::BTreeMap<String, Listed> = toml::from_str(&list).unwrap();
+    let list = include_str!("../../../../pricing-plugins/standard/price-list.toml");
+    let list: std::collections::BTreeMap<String, Listed> = toml::from_str(list).unwrap();
     assert!(list.len() >= 14, "{}", list.len());
     for (event_type, listed) in &list {
         let add_ons: Vec<(&str, i64)> =
@@ -313,6 +313,14 @@ fn what_is_no_plugin_is_rejected_by_name() {
         load("imports.wasm", &import.concat()).unwrap(),
         ("imports", "it imports wasi; a plugin may import nothing".to_owned())
     );
+    // A component around a module that starts with so many pages of 64 KiB: the limit is 16 MiB.
+    let pages = |pages: [u8; 2]| {
+        let module = [b"\0asm\x01\0\0\0\x05\x04\x01\x00", &pages[..]].concat();
+        [&b"\0asm\x0d\0\x01\0\x01\x0e"[..], &module, b"\x02\x04\x01\x00\x00\x00"].concat()
+    };
+    assert_eq!(load("fits.wasm", &pages([0x80, 2])).unwrap().0, "exports");
+    let (cause, reason) = load("large.wasm", &pages([0x81, 2])).unwrap();
+    assert!(cause == "not_a_component" && reason.contains("16842752"), "{cause}: {reason}");
     let mut options = Options::new(file("standard.wasm"));
     options.file_bytes_max = u64::try_from(sound.len()).unwrap();
     assert!(Plugin::load(&options).is_ok());
