@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::client::HttpSession as BackendSession;
+use pingora::protocols::http::v1::client::HttpSession as BackendSession;
 use pingora::proxy::Session;
 use refusal::Refusal;
 use tokio::time::timeout;
@@ -66,15 +66,15 @@ async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Reque
         tracing::warn!(%error, "the backend cannot be reached");
         NoAnswer::broken(false)
     })?;
-    backend.set_read_timeout(Some(upstream.response_timeout));
-    backend.set_write_timeout(Some(upstream.response_timeout));
+    backend.read_timeout = Some(upstream.response_timeout);
+    backend.write_timeout = Some(upstream.response_timeout);
     if backend.write_request_header(Box::new(header)).await.is_err() {
         return Err(NoAnswer::broken(true));
     }
     // A backend may answer before it has read everything: its answer counts, not our failure to write.
-    let written = if body.bytes.is_empty() { Ok(()) } else { backend.write_request_body(body.bytes, true).await };
+    let written = if body.bytes.is_empty() { Ok(None) } else { backend.write_body(&body.bytes).await };
     let written = match written {
-        Ok(()) => backend.finish_request_body().await,
+        Ok(_) => backend.finish_body().await,
         Err(error) => Err(error),
     };
     let read = timeout(upstream.response_timeout, final_header(&mut backend)).await;
@@ -98,8 +98,8 @@ async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Reque
 /// Reads past interim answers (RFC 9110 §15.2) to the final one.
 async fn final_header(backend: &mut BackendSession) -> pingora::Result<ResponseHeader> {
     loop {
-        backend.read_response_header().await?;
-        let header = backend.response_header().filter(|header| !header.status.is_informational());
+        backend.read_response().await?;
+        let header = backend.resp_header().filter(|header| !header.status.is_informational());
         if let Some(header) = header {
             return Ok(header.clone());
         }
@@ -128,7 +128,7 @@ impl AnswerBody {
     pub(crate) async fn next(&mut self, gateway: &Gateway) -> Result<Option<bytes::Bytes>, NoAnswer> {
         let Some(session) = self.session.as_mut() else { return Ok(None) };
         let started = Instant::now();
-        let read = session.read_response_body().await;
+        let read = session.read_body_bytes().await;
         self.waited += started.elapsed();
         match read {
             Ok(Some(piece)) => Ok(Some(piece)),

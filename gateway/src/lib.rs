@@ -28,6 +28,7 @@ mod own;
 mod passthrough;
 mod routes;
 mod rules;
+mod socket;
 mod stop;
 mod upstream;
 

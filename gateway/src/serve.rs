@@ -14,7 +14,6 @@ use arc_swap::ArcSwap;
 use journal::Journal;
 use ledger::Clock;
 use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::protocols::l4::listener::Listener;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
@@ -32,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
 use crate::proxy::Proxy;
+use crate::socket::Socket;
 use crate::upstream::Upstream;
 
 /// How often changes made by other processes are looked for.
@@ -82,6 +82,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
+    background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
     let connections = tokio::spawn(accept(listener, Arc::clone(&gateway), accepting, options.shutdown_grace));
     tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
@@ -222,18 +223,17 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stop: watch::R
     });
     let mut proxy = HttpProxy::new(Proxy(gateway), conf);
     proxy.handle_init_modules();
-    let (proxy, listener) = (Arc::new(proxy), Listener::from(listener));
+    let proxy = Arc::new(proxy);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(mut stream) => {
-                    if let Err(error) = stream.set_nodelay() {
-                        tracing::debug!(%error, "a connection ended before it began");
-                        continue;
+                Ok((tcp, _address)) => match Socket::of_client(tcp) {
+                    Ok(socket) => {
+                        connections.spawn(connection(Arc::clone(&proxy), Box::new(socket), stop.clone()));
                     }
-                    connections.spawn(connection(Arc::clone(&proxy), Box::new(stream), stop.clone()));
-                }
+                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
+                },
                 Err(error) => {
                     tracing::error!(%error, "no connection can be accepted");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;

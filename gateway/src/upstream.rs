@@ -1,19 +1,30 @@
-//! The backend's address, and Pingora's connector to it with its pool of kept-alive connections.
+//! The backend's address, and the connections to it that are kept from call to call.
+//!
+//! Pingora connects where TLS is spoken, and its HTTP client speaks on every connection; keeping them is our own, because
+//! its pool costs a task and two wake-ups a call.
+
+mod idle;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
-use pingora::protocols::http::client::HttpSession as BackendSession;
+use pingora::connectors::TransportConnector;
+use pingora::protocols::Stream;
+use pingora::protocols::http::v1::client::HttpSession as BackendSession;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{ErrorType, OrErr as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-/// Idle connections that are kept, at most.
-const POOLED_CONNECTIONS_MAX: usize = 512;
+use self::idle::Idle;
+use crate::socket::Socket;
+
 /// How often a host name is resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// How often idle connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,19 +39,27 @@ pub(crate) struct UpstreamOptions {
 
 /// The way to the backend.
 pub(crate) struct Upstream {
-    connector: Connector,
-    peer: ArcSwap<HttpPeer>,
+    connector: TransportConnector,
+    idle: Idle,
+    target: ArcSwap<Target>,
     options: UpstreamOptions,
     pub(crate) response_timeout: Duration,
+}
+
+/// What the backend's name stands for now.
+struct Target {
+    address: SocketAddr,
+    peer: HttpPeer,
 }
 
 impl Upstream {
     /// Resolves the backend's name; an address that does not resolve is a failed start.
     pub(crate) async fn new(options: UpstreamOptions) -> std::io::Result<Arc<Self>> {
-        let address = resolve(&options).await?;
+        let target = target(&options).await?;
         Ok(Arc::new(Self {
-            connector: Connector::new(Some(ConnectorOptions::new(POOLED_CONNECTIONS_MAX))),
-            peer: ArcSwap::from_pointee(peer(&options, address)),
+            connector: TransportConnector::new(None),
+            idle: Idle::new(options.idle_timeout),
+            target: ArcSwap::from_pointee(target),
             response_timeout: options.response_timeout,
             options,
         }))
@@ -48,20 +67,37 @@ impl Upstream {
 
     /// A connection to the backend, kept-alive or new.
     pub(crate) async fn connect(&self) -> pingora::Result<BackendSession> {
-        let peer = self.peer.load_full();
-        let (session, _reused) = self.connector.get_http_session(&*peer).await?;
-        Ok(session)
+        let stream = match self.idle.take() {
+            Some(stream) => stream,
+            None => self.open().await?,
+        };
+        Ok(BackendSession::new(stream))
     }
 
-    /// Keeps a connection whose answer was read to its end.
-    pub(crate) async fn release(&self, session: BackendSession) {
-        let peer = self.peer.load_full();
-        self.connector.release_http_session(session, &*peer, Some(self.options.idle_timeout)).await;
+    /// Keeps a connection whose answer was read to its end, where both sides wish it.
+    pub(crate) async fn release(&self, mut session: BackendSession) {
+        session.respect_keepalive();
+        if let Some(stream) = session.reuse().await {
+            self.idle.keep(stream);
+        }
+    }
+
+    async fn open(&self) -> pingora::Result<Stream> {
+        let target = self.target.load_full();
+        if self.options.tls {
+            return self.connector.new_stream(&target.peer).await;
+        }
+        let connected = timeout(self.options.connect_timeout, TcpStream::connect(target.address)).await;
+        let tcp = connected
+            .or_err(ErrorType::ConnectTimedout, "connecting to the backend")?
+            .or_err(ErrorType::ConnectError, "connecting to the backend")?;
+        let socket = Socket::to_backend(tcp).or_err(ErrorType::ConnectError, "setting up the connection")?;
+        Ok(Box::new(socket))
     }
 
     /// The peer for Pingora's own phases, which carry everything unmetered.
     pub(crate) fn peer(&self) -> Box<HttpPeer> {
-        Box::new(HttpPeer::clone(&self.peer.load()))
+        Box::new(self.target.load().peer.clone())
     }
 
     /// Follows the name to its new addresses. Never returns; a name that stops resolving keeps its last address.
@@ -71,18 +107,32 @@ impl Upstream {
         }
         loop {
             tokio::time::sleep(RESOLVE_EVERY).await;
-            match resolve(&self.options).await {
-                Ok(address) => self.peer.store(Arc::new(peer(&self.options, address))),
+            match target(&self.options).await {
+                Ok(target) if target.address == self.target.load().address => {}
+                Ok(target) => {
+                    self.target.store(Arc::new(target));
+                    self.idle.close_all();
+                }
                 Err(error) => tracing::warn!(%error, host = self.options.host, "the backend's name does not resolve"),
             }
         }
     }
+
+    /// Closes connections that nobody needed for a while. Never returns.
+    pub(crate) async fn sweep_idle(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            self.idle.close_expired();
+        }
+    }
 }
 
-async fn resolve(options: &UpstreamOptions) -> std::io::Result<SocketAddr> {
+async fn target(options: &UpstreamOptions) -> std::io::Result<Target> {
     let host = options.host.trim_start_matches('[').trim_end_matches(']');
     let mut addresses = tokio::net::lookup_host((host, options.port)).await?;
-    addresses.next().ok_or_else(|| std::io::Error::other(format!("{host} has no address")))
+    let address = addresses.next().ok_or_else(|| std::io::Error::other(format!("{host} has no address")))?;
+    Ok(Target { address, peer: peer(options, address) })
 }
 
 fn peer(options: &UpstreamOptions, address: SocketAddr) -> HttpPeer {

@@ -16,6 +16,7 @@ use crate::lane::{Lane, NotQueued};
 use crate::log::Log;
 use crate::ready::Ready;
 use crate::segment::Position;
+use crate::seldom::Seldom;
 use crate::{JournalError, Observer, Options};
 
 /// While something keeps new holds out, how often the threads look whether it has passed.
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) ready: Mutex<Ready>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) signs: Signs,
+    pub(crate) disk_looked_at: Seldom,
     /// One reader at a time brings events back from disk.
     pub(crate) refill: tokio::sync::Mutex<()>,
 }
@@ -86,6 +88,7 @@ impl Inner {
             ready: Mutex::new(ready),
             progress: watch::Sender::new(progress),
             signs: Signs::default(),
+            disk_looked_at: Seldom::every(options.disk_look_every),
             refill: tokio::sync::Mutex::new(()),
             log: Mutex::new(log),
             options,

@@ -45,6 +45,7 @@ mod recovery;
 
 mod inner;
 mod lane;
+mod seldom;
 mod sync;
 mod write;
 

@@ -1,6 +1,7 @@
 //! Where the journal lives and how large it may grow. Never read from the environment: whoever opens it says so.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How a journal is kept.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct Options {
     pub bytes_reserve: u64,
     /// Bytes that must be free on the file system, below which no new hold is taken: open ones can still settle.
     pub disk_free_bytes_min: u64,
+    /// How often that is looked at, at most. What a disk can lose meanwhile must be a small part of `disk_free_bytes_min`.
+    pub disk_look_every: Duration,
     /// Bytes of one segment file, more or less: space comes back a segment at a time. At most a quarter of `bytes_max`.
     pub segment_bytes_max: u64,
     /// Records that may wait for the writer, past which new holds are refused and settlements wait their turn.
@@ -26,6 +29,8 @@ impl Options {
     pub const BYTES_RESERVE: u64 = 64 << 20;
     /// 64 MiB.
     pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
+    /// 10 ms.
+    pub const DISK_LOOK_EVERY: Duration = Duration::from_millis(10);
     /// 8 MiB, some five thousand calls.
     pub const SEGMENT_BYTES_MAX: u64 = 8 << 20;
     /// Twice the calls that a gateway takes at once.
@@ -38,6 +43,7 @@ impl Options {
             bytes_max: Self::BYTES_MAX,
             bytes_reserve: Self::BYTES_RESERVE,
             disk_free_bytes_min: Self::DISK_FREE_BYTES_MIN,
+            disk_look_every: Self::DISK_LOOK_EVERY,
             segment_bytes_max: Self::SEGMENT_BYTES_MAX,
             queue_records_max: Self::QUEUE_RECORDS_MAX,
         }

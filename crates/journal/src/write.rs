@@ -2,6 +2,7 @@
 //! Neither syncs, so a hold never waits for a disk.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use ledger::UsageEventId;
 use parking_lot::MutexGuard;
@@ -47,10 +48,16 @@ pub(crate) fn run(inner: &Inner) {
 /// less than waking a thread twice. Hands the command back otherwise; it never waits.
 pub(crate) fn at_once(inner: &Inner, command: WriteCommand) -> Result<(), WriteCommand> {
     // Where there is no room it is the thread that refuses: it then looks again by itself until there is.
-    if inner.signs.unwritable.load(Ordering::Relaxed) || look_at_disk(inner, true).is_err() {
+    if inner.signs.unwritable.load(Ordering::Relaxed) {
+        return Err(command);
+    }
+    if inner.disk_looked_at.due(Instant::now()) && look_at_disk(inner, true).is_err() {
         return Err(command);
     }
     let Some(log) = inner.log.try_lock() else { return Err(command) };
+    if inner.signs.disk_nearly_full.load(Ordering::Relaxed) {
+        return Err(command);
+    }
     // Asked under the lock: once the last sync is done and the directory let go, nothing may be written any more.
     if inner.signs.closed.load(Ordering::Relaxed) {
         return Err(command);

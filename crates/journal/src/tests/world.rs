@@ -38,6 +38,7 @@ impl World {
     pub(super) fn try_in(directory: TempDir, adjust: impl FnOnce(&mut Options)) -> Result<Self, JournalError> {
         let mut options = Options::new(directory.path());
         options.disk_free_bytes_min = 1_000;
+        options.disk_look_every = Duration::ZERO;
         adjust(&mut options);
         let (disk, seen) = (Arc::new(TestDisk::default()), Arc::new(Seen::default()));
         let on: Arc<dyn Disk> = disk.clone();
