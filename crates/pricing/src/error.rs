@@ -97,6 +97,9 @@ pub enum LoadError {
     /// It failed its trial.
     #[error("it failed its trial: {0}")]
     Trial(#[from] PricingError),
+    /// It answers one of its golden cases otherwise.
+    #[error("it fails its golden cases: {0}")]
+    Golden(String),
     /// The host could not be set up.
     #[error("the host cannot be set up: {0}")]
     Host(String),
@@ -119,6 +122,7 @@ impl LoadError {
             Self::CompileTime(_) => "compile_time",
             Self::Description(_) => "description",
             Self::Trial(_) => "trial",
+            Self::Golden(_) => "golden_cases",
             Self::Host(_) => "host",
         }
     }

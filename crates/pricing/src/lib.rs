@@ -7,12 +7,14 @@
 mod answer;
 mod engine;
 mod error;
+mod golden;
 mod options;
 mod plugin;
 mod report;
 mod watch;
 
 pub use error::{LoadError, PricingError};
+pub use golden::{Cases, Difference};
 pub use options::Options;
 pub use plugin::{Call, CallOutcome, Plugin, Quote};
 pub use report::{LoadedPlugin, PricingReport, RejectedFile};

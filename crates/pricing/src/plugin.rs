@@ -15,6 +15,7 @@ use wasmtime::{Engine, Store, Trap};
 use crate::answer;
 use crate::engine::{self, Limits};
 use crate::error::{LoadError, PricingError};
+use crate::golden::Cases;
 use crate::options::Options;
 
 pub(crate) mod bindings {
@@ -75,11 +76,25 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Loads the file at `options.path`: reads, compiles aside, checks, tries.
+    /// Loads the file at `options.path`: reads, compiles aside, checks, tries, its golden cases included.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
+        let plugin = Self::load_untested(options)?;
+        let cases = Cases::beside(&options.path).map_err(LoadError::Golden)?;
+        plugin.must_pass(cases.as_ref())?;
+        Ok(plugin)
+    }
+
+    /// Loads it without its golden cases: for whoever wants to see all that differs.
+    pub fn load_untested(options: &Options) -> Result<Self, LoadError> {
         let bytes = read(&options.path, options.file_bytes_max)?;
         let engine = engine::new(options).map_err(LoadError::Host)?;
         Self::from_bytes(bytes, &engine, options)
+    }
+
+    /// Refuses a plugin that answers a golden case otherwise.
+    pub(crate) fn must_pass(&self, cases: Option<&Cases>) -> Result<(), LoadError> {
+        let first = cases.and_then(|cases| cases.differences(self).into_iter().next());
+        first.map_or(Ok(()), |difference| Err(LoadError::Golden(difference.to_string())))
     }
 
     /// Loads a component from its bytes.

@@ -11,6 +11,7 @@ use wasmtime::Engine;
 
 use crate::engine;
 use crate::error::{LoadError, PricingError};
+use crate::golden::{self, Cases};
 use crate::options::Options;
 use crate::plugin::{Call, CallOutcome, Plugin, Quote, read, sha256};
 use crate::report::{LoadedPlugin, PricingReport, RejectedFile};
@@ -99,8 +100,7 @@ impl Pricing {
     pub fn start(options: Options, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Result<Arc<Self>, LoadError> {
         let engine = engine::new(&options).map_err(LoadError::Host)?;
         let shared = Arc::new(Shared { options, engine, clock, observer, report: Mutex::default() });
-        let bytes = read(&shared.options.path, shared.options.file_bytes_max)?;
-        let first = shared.activate(bytes)?;
+        let first = shared.activate(Landed::read(&shared.options)?)?;
         let (wake, woken) = mpsc::channel();
         let pricing = Arc::new(Self { active: ArcSwap::from_pointee(first), shared, wake: wake.clone() });
         watch(&pricing, wake, woken).map_err(|error| LoadError::Host(error.to_string()))?;
@@ -121,40 +121,62 @@ impl Pricing {
     /// is tried and reported once.
     fn look(&self, rejected: &mut Option<String>) {
         let shared = &self.shared;
-        let (hash, error) = match read(&shared.options.path, shared.options.file_bytes_max) {
+        let error = match Landed::read(&shared.options) {
             // Between the removal of the old file and the arrival of the new one there is none.
             Err(error) if error.is_absent() => return *rejected = None,
-            Err(error) => (None, error),
-            Ok(bytes) => {
-                let hash = sha256(&bytes);
+            Err(error) => error,
+            Ok(landed) => {
+                let hash = sha256(&landed.plugin);
                 if hash == self.active.load().identity().sha256 {
                     return *rejected = None;
                 }
-                if rejected.as_ref() == Some(&hash) {
+                // Better cases may arrive after the plugin.
+                let tried = format!("{hash} {}", landed.cases.as_deref().unwrap_or_default());
+                if rejected.as_ref() == Some(&tried) {
                     return;
                 }
-                match shared.activate(bytes) {
+                match shared.activate(landed) {
                     Ok(active) => {
                         self.active.store(Arc::new(active));
                         return *rejected = None;
                     }
-                    Err(error) => (Some(hash), error),
+                    Err(error) => {
+                        *rejected = Some(tried);
+                        return shared.reject(Some(hash), &error);
+                    }
                 }
             }
         };
-        let now = hash.clone().unwrap_or_else(|| error.to_string());
+        let now = error.to_string();
         if rejected.as_ref() != Some(&now) {
             *rejected = Some(now);
-            shared.reject(hash, &error);
+            shared.reject(None, &error);
         }
+    }
+}
+
+/// What lies in the folder now.
+struct Landed {
+    plugin: Vec<u8>,
+    /// The text of its golden cases.
+    cases: Option<String>,
+}
+
+impl Landed {
+    fn read(options: &Options) -> Result<Self, LoadError> {
+        let plugin = read(&options.path, options.file_bytes_max)?;
+        let cases = golden::read(&Cases::path_for(&options.path)).map_err(LoadError::Golden)?;
+        Ok(Self { plugin, cases })
     }
 }
 
 impl Shared {
     /// Loads a plugin and notes it as the active one.
-    fn activate(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Active, LoadError> {
+    fn activate(self: &Arc<Self>, landed: Landed) -> Result<Active, LoadError> {
         let started = Instant::now();
-        let plugin = Plugin::from_bytes(bytes, &self.engine, &self.options)?;
+        let cases = landed.cases.as_deref().map(Cases::parse).transpose().map_err(LoadError::Golden)?;
+        let plugin = Plugin::from_bytes(landed.plugin, &self.engine, &self.options)?;
+        plugin.must_pass(cases.as_ref())?;
         let identity = Arc::clone(plugin.identity());
         let loaded = LoadedPlugin {
             name: identity.name.clone(),

@@ -1,13 +1,13 @@
 //! `gateway plugin`: the pricing team's tools, which need no gateway.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ledger::{Credits, EventDefinition, EventType, PlanName, Signals};
 use payload::signals::{Extractor, SignalRules, TextJoin};
-use pricing::{Call, Plugin as Loaded, PricingError, Quote};
+use pricing::{Call, Cases, Plugin as Loaded, PricingError, Quote};
 
 use super::{Failure, say};
 
@@ -25,6 +25,16 @@ pub(super) enum Plugin {
     --text /content --flag /echo --body '{\"content\":[\"It is slow.\"],\"echo\":true}'"
     )]
     Quote(QuoteArgs),
+    /// Price the golden cases and say what differs: those beside the plugin, or those of another file.
+    #[command(after_help = "Example:\n  gateway plugin test pricing-plugins/standard.wasm
+  gateway plugin test new.wasm --cases pricing-plugins/standard.cases.toml")]
+    Test {
+        /// The plugin, a WebAssembly component.
+        file: PathBuf,
+        /// The cases; those of NAME.wasm are in NAME.cases.toml.
+        #[arg(long)]
+        cases: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -61,15 +71,17 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
     match command {
         Plugin::Inspect { file } => inspect(file),
         Plugin::Quote(args) => quote(args),
+        Plugin::Test { file, cases } => test(file, cases.as_deref()),
     }
 }
 
-fn load(file: &std::path::Path) -> Result<Loaded, Failure> {
-    let loaded = Loaded::load(&pricing::Options::new(file));
+/// Loads a plugin, whatever its golden cases say: `test` is there to tell.
+fn load(file: &Path) -> Result<Loaded, Failure> {
+    let loaded = Loaded::load_untested(&pricing::Options::new(file));
     loaded.map_err(|error| Failure::Faults(vec![format!("{}: {}: {error}", file.display(), error.cause())]))
 }
 
-fn inspect(file: &std::path::Path) -> Result<(), Failure> {
+fn inspect(file: &Path) -> Result<(), Failure> {
     let started = Instant::now();
     let plugin = load(file)?;
     let loaded_in = started.elapsed();
@@ -86,6 +98,22 @@ fn inspect(file: &std::path::Path) -> Result<(), Failure> {
     say(&format!("settlement    {settles}"));
     say(&format!("load time     {} ms", loaded_in.as_millis()));
     Ok(())
+}
+
+fn test(file: &Path, cases: Option<&Path>) -> Result<(), Failure> {
+    let plugin = load(file)?;
+    let of = cases.map_or_else(|| Cases::path_for(file), Path::to_path_buf);
+    let text = std::fs::read_to_string(&of).with_context(|| format!("the golden cases {}", of.display()))?;
+    let cases = Cases::parse(&text).map_err(|why| Failure::Usage(format!("{}: {why}", of.display())))?;
+    let differences = cases.differences(&plugin);
+    if differences.is_empty() {
+        say(&format!("{}: {} calls priced as in {}", file.display(), cases.count(), of.display()));
+        return Ok(());
+    }
+    let told = |difference: &pricing::Difference| {
+        format!("{}\n  - {}\n  + {}", difference.case, difference.wanted, difference.answered)
+    };
+    Err(Failure::Faults(differences.iter().map(told).collect()))
 }
 
 fn quote(args: &QuoteArgs) -> Result<(), Failure> {

@@ -62,49 +62,6 @@ fn ask(plugin: &Plugin, event_type: &str) -> Result<Quote, PricingError> {
 
 const ADD_ONS: [(&str, i64); 2] = [("echo", 5_000_000), ("traceback", 3_000_000)];
 
-/// A table of `price-list.toml`.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listed {
-    base: i64,
-    clamp: Option<(u32, u32)>,
-    #[serde(default)]
-    add_ons: std::collections::BTreeMap<String, i64>,
-    calls: Vec<ListedCall>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListedCall {
-    text: u64,
-    #[serde(default)]
-    flags: Vec<String>,
-    credits: i64,
-    items: Option<String>,
-}
-
-#[test]
-fn the_price_list_reads_as_in_the_app() {
-    let list = include_str!("../../../../pricing-plugins/standard/price-list.toml");
-    let list: std::collections::BTreeMap<String, Listed> = toml::from_str(list).unwrap();
-    assert!(list.len() >= 14, "{}", list.len());
-    for (event_type, listed) in &list {
-        let add_ons: Vec<(&str, i64)> =
-            listed.add_ons.iter().map(|(flag, price)| (flag.as_str(), price * 1_000_000)).collect();
-        let definition = definition(event_type, listed.base * 1_000_000, listed.clamp, &add_ons);
-        for call in &listed.calls {
-            let flags: Vec<&str> = call.flags.iter().map(String::as_str).collect();
-            let quote = quote(standard(), &definition, call.text, &flags).unwrap();
-            let at = format!("{event_type}: text {}, flags {flags:?}", call.text);
-            assert_eq!(quote.credits, Credits::from_whole(call.credits).unwrap(), "{at}");
-            if let Some(want) = &call.items {
-                let items = quote.items.iter().map(|item| format!("{} {}", item.label, item.credits));
-                assert_eq!(&items.collect::<Vec<_>>().join(", "), want, "{at}");
-            }
-        }
-    }
-}
-
 #[test]
 fn ten_thousand_random_calls_agree_with_the_price_list_in_decimals() {
     let standard = standard();

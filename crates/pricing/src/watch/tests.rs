@@ -82,6 +82,28 @@ fn a_plugin_is_swapped_by_rename_in_place_and_by_link() {
 }
 
 #[test]
+fn a_plugin_that_fails_its_golden_cases_waits_until_they_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prices.wasm");
+    std::fs::copy(built("standard.wasm"), &path).unwrap();
+    let (pricing, counts) = start(&path);
+
+    let cases = |credits: &str| format!("[trap]\nbase = 1\ncalls = [{{ {credits} }}]\n[free]\nbase = 1\ncalls = []\n");
+    std::fs::write(folder.path().join("prices.cases.toml"), cases("credits = 1")).unwrap();
+    std::fs::copy(built("faulty.wasm"), folder.path().join("new")).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    until("rejected", || counts.rejected.load(Ordering::SeqCst) == 1);
+    let report = pricing.report();
+    let rejected = report.rejected.first().unwrap();
+    assert_eq!((active(&pricing).as_str(), rejected.cause), ("standard", "golden_cases"));
+    assert!(rejected.reason.contains("trap: text 0: wanted 1, answered trapped"), "{}", rejected.reason);
+
+    std::fs::remove_file(folder.path().join("prices.cases.toml")).unwrap();
+    until("taken without its cases", || active(&pricing) == "faulty");
+    assert_eq!(counts.rejected.load(Ordering::SeqCst), 1, "told once");
+}
+
+#[test]
 fn a_bad_file_changes_nothing_and_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("prices.wasm");
