@@ -208,7 +208,8 @@ mod tests {
 
     #[tokio::test]
     async fn long_writes_arrive_whole_and_in_order_however_they_are_cut() {
-        for of in [Socket::of_client as fn(TcpStream) -> io::Result<Socket>, Socket::to_backend] {
+        let both: [fn(TcpStream) -> io::Result<Socket>; 2] = [Socket::of_client, Socket::to_backend];
+        for of in both {
             let (mut ours, mut theirs) = pair(of).await;
             let sizes = [1, 100, GATHERED_BYTES_MAX - 101, 1, GATHERED_BYTES_MAX, GATHERED_BYTES_MAX + 1, 1 << 20, 3];
             let sent: Vec<u8> = (0..sizes.iter().sum()).map(|n: usize| u8::try_from(n % 251).unwrap()).collect();
