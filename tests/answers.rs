@@ -49,7 +49,10 @@ async fn an_object_gains_usage_and_keeps_every_other_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_usage_object_that_is_there_keeps_its_other_fields() {
     let world = World::start().await;
-    world.backend.answers(Answer::json(r#"{"usage":{"prompt_tokens":1.0,"creditsConsumed":999,"total":[2]},"id":1}"#));
+    // What it says under our names is not ours: the warning of its own tracker goes, there is none of ours.
+    let theirs =
+        r#"{"usage":{"prompt_tokens":1.0,"creditsConsumed":999,"warning":{"percentageUsed":99},"total":[2]},"id":1}"#;
+    world.backend.answers(Answer::json(theirs));
     let answer = world.call("acme", "ann").await;
     let id = answer.usage_headers().0;
     let want = json!({"prompt_tokens": 1.0, "creditsConsumed": 10, "total": [2], "remainingCredits": 4990, "usageEventId": id});
