@@ -58,16 +58,16 @@ async fn a_change_is_in_force_and_audited_when_its_answer_arrives() {
     let values = (&entry["oldValue"], &entry["newValue"]);
     assert_eq!(values, (&json!({ "monthlyCredits": 50.5, "aiCallsPerMonth": 7 }), &json!({})));
     let mut seen = vec![entry["id"].as_i64().unwrap()];
-    let mut next = audit["nextCursor"].as_i64();
+    let mut next = audit["cursor"].as_i64();
     while let Some(cursor) = next {
-        let page = world.get("bill", &format!("/audit?limit=2&before={cursor}")).await.good();
+        let page = world.get("bill", &format!("/audit?limit=2&cursor={cursor}")).await.good();
         seen.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["id"].as_i64().unwrap()));
-        next = page["nextCursor"].as_i64();
+        next = page["cursor"].as_i64();
     }
     // One organisation, five members, four changes of management.
     assert_eq!(seen.len(), 10);
     assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
-    for query in ["limit=0", "limit=101", "before=0", "before=x"] {
+    for query in ["limit=0", "limit=101", "cursor=0", "cursor=x", "before=1"] {
         world.get("bill", &format!("/audit?{query}")).await.refused(400, "invalid_request");
     }
 }
