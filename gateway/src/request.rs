@@ -52,8 +52,6 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
         Matched::Metered(route, organization) => {
             call.route = Arc::clone(&route.path);
             call.organization = Some(organization.to_string());
-            let place = Arc::clone(&gateway.places).try_acquire_owned();
-            call.place = Some(place.map_err(|_| Refusal::TooManyInFlight)?);
             journey::paid(gateway, session, call, route, organization).await?;
             Ok(Handled::Answered)
         }

@@ -20,7 +20,7 @@ use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::SqliteStore;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
 use crate::proxy::Proxy;
+use crate::room::Room;
 use crate::upstream::Upstream;
 
 /// How often changes made by other processes are looked for.
@@ -201,7 +202,7 @@ async fn assemble(
     Ok(Gateway {
         rules: ArcSwap::from_pointee(options.rules().context("routes")?),
         own: admin_api::router(Arc::new(context)),
-        places: Arc::new(Semaphore::new(options.in_flight_max)),
+        room: Room::new(options.in_flight_max, options.arriving_bytes_max),
         shutting_down: Arc::new(AtomicBool::new(false)),
         clock,
         authenticator,
