@@ -52,7 +52,8 @@ pub(crate) async fn settle(
         Settlement::Capture => Some(price(&open, ending)),
         Settlement::Void => None,
     };
-    let OpenHold { hold, mut event, grant, warning_percent, .. } = open;
+    let terms = open.terms(gateway);
+    let OpenHold { hold, mut event, .. } = open;
     event.settled_at = gateway.clock.now().max(event.occurred_at);
     event.upstream_status = ending.status;
     (event.outcome, event.credits) = match &charge {
@@ -72,7 +73,7 @@ pub(crate) async fn settle(
     };
     gateway.metrics.settled(&event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
-    Ok(Usage::new(&event, book, grant, warning_percent))
+    Ok(Usage::new(&event, book, terms))
 }
 
 /// What a stream's header may say before the charge is settled: something only where it is certain, because the plugin
@@ -85,7 +86,7 @@ pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
     let mut book = open.hold.book();
     book.used = book.used.saturating_add(open.hold.amount());
     let event = UsageEvent { credits: open.hold.amount(), ..open.event.clone() };
-    Some(Usage::new(&event, book, open.grant, open.warning_percent))
+    Some(Usage::new(&event, book, open.terms(gateway)))
 }
 
 /// Gives a hold back without a trace: the backend never heard of the call.
