@@ -19,7 +19,7 @@ pub(crate) struct Ending {
     pub(crate) request_bytes: u64,
     /// Bytes of the answer's body, as far as it came.
     pub(crate) response_bytes: u64,
-    /// Whether the answer was cut: its stream broke off.
+    /// Whether the answer was cut: it broke off after part of it had been passed on.
     pub(crate) cut: bool,
     /// Whether the backend ran out of time.
     pub(crate) timed_out: bool,
@@ -76,8 +76,8 @@ pub(crate) async fn settle(
     Ok(Usage::new(&event, book, terms))
 }
 
-/// What a stream's header may say before the charge is settled: something only where it is certain, because the plugin
-/// settles at its quote and a stream that is cut is charged too.
+/// What the header of an answer that is passed on as it comes may say before the charge is settled: something only where it
+/// is certain, because the plugin settles at its quote and an answer that is cut is charged too.
 pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
     let certain = open.plugin().settles_at_quote() && gateway.rules.load().settlement.cut_stream == Settlement::Capture;
     if !certain {
