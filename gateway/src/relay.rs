@@ -47,7 +47,7 @@ async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold, failure: No
     }
     let ending = Ending { status: None, timed_out, ..so_far };
     match settle::settle(gateway, call, hold, ending).await {
-        Ok(_usage) => refusal.into(),
+        Ok(usage) => Stop::Settled(refusal, Box::new(usage)),
         Err(unrecorded) => unrecorded.into(),
     }
 }
