@@ -49,7 +49,10 @@ async fn an_object_gains_usage_and_keeps_every_other_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_usage_object_that_is_there_keeps_its_other_fields() {
     let world = World::start().await;
-    world.backend.answers(Answer::json(r#"{"usage":{"prompt_tokens":1.0,"creditsConsumed":999,"total":[2]},"id":1}"#));
+    // What it says under our names is not ours: the warning of its own tracker goes, there is none of ours.
+    let theirs =
+        r#"{"usage":{"prompt_tokens":1.0,"creditsConsumed":999,"warning":{"percentageUsed":99},"total":[2]},"id":1}"#;
+    world.backend.answers(Answer::json(theirs));
     let answer = world.call("acme", "ann").await;
     let id = answer.usage_headers().0;
     let want = json!({"prompt_tokens": 1.0, "creditsConsumed": 10, "total": [2], "remainingCredits": 4990, "usageEventId": id});
@@ -213,6 +216,30 @@ async fn an_answer_that_is_too_long_to_keep_and_breaks_off_is_visibly_broken() {
         let answer = world.call("acme", "ann").await;
         assert_eq!((answer.status, answer.complete, answer.usage_headers().1), (200, false, "10"));
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_passed_on_before_it_broke_off_is_settled_as_configured() {
+    let world = World::with(&[("UPSTREAM__MAX_RESPONSE", "1KiB"), ("SETTLEMENT__CUT_STREAM", "void")]).await;
+    let head =
+        |status: &str| format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n");
+    // Its status, how much of 9 000 bytes comes, what becomes of the hold, what the header may say of it.
+    let cases = [
+        ("200 OK", 9_000, "captured", None),
+        ("200 OK", 5_000, "voided", None),
+        ("500 Oops", 9_000, "voided", Some("0")),
+        ("500 Oops", 5_000, "voided", Some("0")),
+    ];
+    for (status, bytes, outcome, told) in cases {
+        world.backend.answers(Answer::raw(head(status)).then("x".repeat(bytes)).close());
+        let answer = world.call("acme", "ann").await;
+        assert_eq!((answer.complete, answer.body.len() <= bytes), (bytes == 9_000, true), "{status} {bytes}");
+        assert_eq!(answer.header("x-credits-consumed"), told, "{status} {bytes}");
+        let event = world.event(&answer).await;
+        assert_eq!(event["outcome"], outcome, "{status} {bytes}");
+    }
+    assert_eq!(world.counter("acme").await["used"], 10);
     world.end().await;
 }
 

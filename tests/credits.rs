@@ -120,6 +120,50 @@ async fn what_is_changed_holds_for_the_next_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_counts_from_the_limit_as_it_is_when_it_settles() {
+    let world = World::start().await;
+    let management = "/api/organizations/acme/usage/management";
+    let free = "/api/admin/plans/free";
+    let limit = |credits: i64| json!({"usageLimits": {"monthlyCredits": credits}});
+    // What is changed while the call is on its way, and what is left of it after 10, 20, 30 and 40 credits.
+    let cases = [
+        (management, OWNER, limit(35), ["25", "25"]),
+        (management, OWNER, limit(15), ["0", "0"]),
+        (management, OWNER, limit(-1), ["-1", "-1"]),
+        (free, OPERATOR, json!({"monthlyCredits": 50}), ["10", "10"]),
+    ];
+    for (done, (path, by, body, left)) in cases.into_iter().enumerate() {
+        let gate = Gate::new();
+        world.backend.answers(Answer::default().held_by(&gate));
+        world.organization("acme", json!({"plan": "free", "usageLimits": null})).await;
+        let request = world.diagnosis("acme", "ann").json(&json!({"content": ["short"]}));
+        let mut connection = request.start().await;
+        world.backend.has_calls(done + 1).await;
+        assert_eq!(world.put(path, by, &body).await.status, 200);
+        let counter = world.counter("acme").await;
+        let credits = |name: &str| counter[name].as_i64().unwrap();
+        assert_eq!((credits("used"), credits("held")), (i64::try_from(done).unwrap() * 10, 10));
+        assert_eq!((credits("remaining"), credits("limit")), (credits("remainingCredits"), credits("totalCredits")));
+        if counter["isUnlimited"] == false {
+            let (limit, used, held) = (credits("limit"), credits("used"), credits("held"));
+            assert_eq!(credits("remaining"), (limit - used).max(0), "{counter}");
+            assert_eq!(credits("available"), (limit - used - held).max(0), "{counter}");
+        }
+        gate.open();
+        let answer = request.answer(&mut connection).await;
+        let told = answer.json()["usage"]["remainingCredits"].to_string();
+        assert_eq!([answer.usage_headers().2, told.as_str()], left, "{body}");
+        let counter = world.counter("acme").await;
+        assert_eq!(
+            (counter["remaining"].to_string(), counter["available"].to_string()),
+            (told.clone(), told),
+            "{body}"
+        );
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plans_calls_are_counted_too() {
     let world = World::start().await;
     world.organization("acme", json!({"plan": "free", "usageLimits": {"aiCallsPerMonth": 2}})).await;

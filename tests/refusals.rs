@@ -105,6 +105,7 @@ async fn a_backend_that_cannot_be_reached_costs_nothing_and_leaves_no_event() {
     world.restart().await;
     let answer = world.call("acme", "ann").await;
     assert_eq!(answer.refusal(), (502, "upstream_unavailable".to_owned()));
+    assert_eq!(answer.header("x-usage-event-id"), None, "there is none");
     assert_eq!(world.counter("acme").await["available"], 5_000);
     assert!(world.events("acme").await.is_empty());
     assert_eq!(world.get("/elsewhere", "ann").await.refusal().0, 502, "unmetered paths alike");
@@ -126,8 +127,9 @@ async fn a_backend_that_breaks_off_is_a_clean_502_that_costs_nothing() {
         world.backend.answers(answer);
         let answer = world.call("acme", "ann").await;
         assert_eq!(answer.refusal(), (502, "upstream_unavailable".to_owned()), "{when}");
-        let event = &world.events("acme").await[0];
+        let event = world.event(&answer).await;
         assert_eq!((&event["outcome"], &event["creditsConsumed"]), (&json!("voided"), &json!(0)), "{when}");
+        assert_eq!((answer.usage_headers().1, answer.usage_headers().2), ("0", "5000"), "{when}");
     }
     assert_eq!(world.backend.calls(), 5, "nothing is sent twice");
     assert_eq!(world.counter("acme").await["available"], 5_000);
@@ -143,7 +145,8 @@ async fn a_backend_that_does_not_answer_in_time_is_a_504_that_costs_nothing() {
         world.backend.answers(answer);
         let refused = world.call("acme", "ann").await;
         assert_eq!(refused.refusal(), (504, "upstream_timeout".to_owned()));
-        assert_eq!(world.events("acme").await[0]["outcome"], "voided");
+        assert_eq!(world.event(&refused).await["outcome"], "voided");
+        assert_eq!((refused.usage_headers().1, refused.usage_headers().2), ("0", "5000"));
     }
     assert_eq!(world.counter("acme").await["available"], 5_000);
     world.end().await;

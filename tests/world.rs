@@ -225,6 +225,12 @@ impl World {
         serde_json::from_value(answer["events"].take()).unwrap()
     }
 
+    /// The event that an answer to a call of `acme`'s names.
+    pub(crate) async fn event(&self, answer: &Answered) -> Value {
+        let id = answer.header("x-usage-event-id").expect("the answer names no event");
+        self.owned("acme", &format!("/events/{id}")).await["event"].take()
+    }
+
     /// Something under `…/usage`, as the owner sees it.
     pub(crate) async fn owned(&self, organization: &str, rest: &str) -> Value {
         let answer = self.get(&format!("/api/organizations/{organization}/usage{rest}"), OWNER).await;

@@ -27,8 +27,8 @@ pub(crate) struct AuditAnswer {
     success: bool,
     /// Newest first.
     entries: Vec<Entry>,
-    /// `before` of the next page; null on the last.
-    next_cursor: Option<i64>,
+    /// `cursor` of the next page; null on the last.
+    cursor: Option<i64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,7 +65,7 @@ struct ActorShown {
 #[utoipa::path(get, path = "/api/organizations/{orgId}/usage/audit", operation_id = "listAudit",
     params(("orgId" = String, Path, description = "The organization"),
         ("limit" = Option<u32>, Query, description = "Entries a page, 1 to 100; 50 unless given"),
-        ("before" = Option<i64>, Query, description = "`nextCursor` of the page before")),
+        ("cursor" = Option<i64>, Query, description = "`cursor` of the page before")),
     responses((status = 200, description = "The page", body = AuditAnswer)))]
 pub(crate) async fn list(
     State(context): State<Arc<Context>>,
@@ -73,21 +73,21 @@ pub(crate) async fn list(
     query: Query,
 ) -> Answer<AuditAnswer> {
     let limit = query.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
-    let before = cursor(&query)?;
+    let before = asked_for(&query)?;
     // One more than is shown tells whether there is a next page.
     let mut entries = context.directory.audit(membership.id(), before, limit.saturating_add(1)).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_next = entries.len() > shown;
     entries.truncate(shown);
-    let next_cursor = entries.last().filter(|_| has_next).map(|entry| entry.id);
-    Ok(Json(AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), next_cursor }))
+    let cursor = entries.last().filter(|_| has_next).map(|entry| entry.id);
+    Ok(Json(AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), cursor }))
 }
 
-fn cursor(query: &Query) -> Result<Option<i64>, Refusal> {
-    let allowed = "nextCursor of the page before";
-    let cursor = query.parsed::<i64>("before", allowed)?;
+fn asked_for(query: &Query) -> Result<Option<i64>, Refusal> {
+    let allowed = "cursor of the page before";
+    let cursor = query.parsed::<i64>("cursor", allowed)?;
     if cursor.is_some_and(|cursor| cursor < 1) {
-        return Err(wrong("before", "no such cursor", allowed));
+        return Err(wrong("cursor", "no such cursor", allowed));
     }
     Ok(cursor)
 }

@@ -1,11 +1,13 @@
 //! Values of request bodies that have bounds, each with a sentence that says them. A value out of bounds never gets past
 //! here.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use ledger::Credits;
-use serde::de::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -25,7 +27,12 @@ pub(crate) struct Name(pub(crate) String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Amount(pub(crate) Credits);
 
-/// A field that may be absent ("as it is"), null ("none") or a value.
+/// A JSON object, and nothing that could be read as one by its order: an array has no names to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+/// A field that may be absent ("as it is"), null ("as if it had never been set") or a value: the one meaning of null in all
+/// bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Given<T> {
     #[default]
@@ -41,6 +48,15 @@ impl<T> Given<T> {
             Self::Absent => present,
             Self::Null => None,
             Self::Value(value) => Some(value),
+        }
+    }
+
+    /// What the field is afterwards, where it is `present` now and would be `unset` had it never been set.
+    pub(crate) fn else_of<U>(self, present: U, unset: U, make: impl FnOnce(T) -> U) -> U {
+        match self {
+            Self::Absent => present,
+            Self::Null => unset,
+            Self::Value(value) => make(value),
         }
     }
 
@@ -94,6 +110,24 @@ impl<'de> Deserialize<'de> for Amount {
         let most = Credits::from_whole(Self::WHOLE_MAX).unwrap_or(Credits::MAX);
         let allowed = || D::Error::custom(format!("an amount is 0 to {}", Self::WHOLE_MAX));
         if amount >= Credits::ZERO && amount <= most { Ok(Self(amount)) } else { Err(allowed()) }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Named<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with named members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Named(PhantomData))
     }
 }
 

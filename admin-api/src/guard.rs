@@ -17,6 +17,7 @@ use refusal::Refusal;
 
 use crate::answer::{Origin, Refused};
 use crate::context::Context;
+use crate::query::Query;
 
 /// The role that the audit trail shows for an operator.
 const OPERATOR: &str = "platform_admin";
@@ -35,6 +36,8 @@ pub(crate) enum Needs {
 pub(crate) struct Gate {
     pub(crate) context: Arc<Context>,
     pub(crate) needs: Needs,
+    /// The query parameters that the path knows.
+    pub(crate) parameters: Arc<[String]>,
 }
 
 /// A caller who belongs to the organisation and has the permission that the route needs.
@@ -77,7 +80,7 @@ impl Operator {
 
 /// The layer on every route.
 pub(crate) async fn pass(
-    State(Gate { context, needs }): State<Gate>,
+    State(Gate { context, needs, parameters }): State<Gate>,
     origin: Origin,
     path: Result<Path<HashMap<String, String>>, axum::extract::rejection::PathRejection>,
     mut request: Request,
@@ -96,6 +99,8 @@ pub(crate) async fn pass(
             request.extensions_mut().insert(membership);
         }
     }
+    let query = Query::read(request.uri(), &parameters)?;
+    request.extensions_mut().insert(query);
     Ok(next.run(request).await)
 }
 

@@ -24,7 +24,7 @@ use filter::Filters;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryAnswer {
     success: bool,
-    /// Newest first.
+    /// Newest first; within a millisecond, the larger id first.
     events: Vec<EventShown>,
     pagination: Pagination,
     /// The filters that were applied, as they were given.
@@ -68,7 +68,7 @@ struct DateRange {
 
 /// Usage events, filtered
 ///
-/// Members and viewers must ask for their own with `userId`.
+/// Newest first; within a millisecond, the larger event id first. Members and viewers see their own events only.
 #[utoipa::path(get, path = "/api/organizations/{orgId}/usage/history", operation_id = "listHistory",
     params(("orgId" = String, Path, description = "The organization"),
         ("eventType" = Option<String>, Query, description = "Of this event type"),
@@ -87,11 +87,16 @@ pub(crate) async fn list(
     membership: Membership,
     query: Query,
 ) -> Answer<HistoryAnswer> {
-    let own = membership.member.user_id.as_str();
-    if !membership.sees_all() && query.text("userId").ok().flatten() != Some(own) {
+    let own = &membership.member.user_id;
+    let asked = query.text("userId").ok().flatten();
+    if !membership.sees_all() && asked.is_some_and(|asked| asked != own.as_str()) {
         return Err(Refusal::Forbidden.into());
     }
-    let (filters, filter) = filter::read(&query)?;
+    let (mut filters, mut filter) = filter::read(&query)?;
+    if !membership.sees_all() {
+        filters.narrow_to(own);
+        filter.user_id = Some(own.clone());
+    }
     let request = PageRequest {
         page: query.count("page", u32::MAX, 1)?,
         limit: query.count("limit", PageRequest::LIMIT_MAX, PageRequest::LIMIT_DEFAULT)?,

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use crate::answer::Refused;
+use crate::bounded::Object;
 
 /// The longest body taken, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -27,7 +28,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let Object(parsed) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
         refusal(&field, error.inner())
     })?;
@@ -59,7 +60,7 @@ mod tests {
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only their reading is tried")]
     struct Outer {
-        inner: Option<Inner>,
+        inner: Option<Object<Inner>>,
         #[serde(default)]
         list: Vec<Credits>,
     }
@@ -78,7 +79,11 @@ mod tests {
             ("", "invalid_json", "EOF"),
             ("{", "invalid_json", "EOF"),
             ("{} x", "invalid_json", "trailing"),
-            ("[]", "invalid_request", "The body is wrong"),
+            ("[]", "invalid_request", "The body is wrong: invalid type: sequence, expected an object"),
+            ("[{}, []]", "invalid_request", "The body is wrong: invalid type: sequence, expected an object"),
+            ("5", "invalid_request", "expected an object"),
+            (r#"{"inner": [1, 2]}"#, "invalid_request", "inner: invalid type: sequence, expected an object"),
+            (r#"{"inner": []}"#, "invalid_request", "inner: invalid type: sequence, expected an object"),
             (r#"{"other": 1}"#, "invalid_request", "other"),
             (r#"{"inner": {"other": 1}}"#, "invalid_request", "inner.other: unknown field `other`, expected"),
             (r#"{"inner": {"limit": -2}}"#, "invalid_request", "inner.limit: a limit is -1 (unlimited), 0 or more"),

@@ -39,7 +39,8 @@ pub(crate) async fn show(State(context): State<Arc<Context>>, membership: Member
 
 /// Change limits, thresholds or scaling
 ///
-/// A part that is given replaces that part as a whole; null clears it; one that is absent stays as it is.
+/// A part that is given replaces that part as a whole, but a threshold that is absent stays; null clears a part; one that is
+/// absent stays as it is.
 #[utoipa::path(put, path = "/api/organizations/{orgId}/usage/management", operation_id = "updateManagement",
     params(("orgId" = String, Path, description = "The organization")),
     request_body = Update,
@@ -49,7 +50,7 @@ pub(crate) async fn update(
     membership: Membership,
     JsonBody(update): JsonBody<Update>,
 ) -> Answer<ManagementAnswer> {
-    let update = update.checked()?;
+    let update = update.checked(membership.record.organization.alert_thresholds)?;
     let change = membership.change(context.clock.now());
     let changed = context.directory.update_management(membership.id(), &update, &change).await?;
     changed.ok_or(Refusal::Forbidden)?;

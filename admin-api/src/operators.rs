@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use refusal::Refusal;
 
+use crate::bounded::Given;
+
 /// A name from the path.
 fn named<T: FromStr<Err: Display>>(name: &str) -> Result<T, Refusal> {
     name.parse().map_err(|why: T::Err| Refusal::InvalidRequest(format!("The path names it wrongly: {why}.")))
@@ -27,7 +29,13 @@ fn repeated<T: PartialEq + Display>(field: &str, path: &T, body: Option<T>) -> R
     }
 }
 
-/// A field that something new must have.
-fn required<T>(field: &str, given: Option<T>, what: &str) -> Result<T, Refusal> {
-    given.ok_or_else(|| Refusal::InvalidRequest(format!("{field}: missing; {what} needs it.")))
+/// A field that must have a value: as given, else as it is at present. Null would be no value.
+fn required<T>(field: &str, given: Given<T>, present: Option<T>, what: &str) -> Result<T, Refusal> {
+    match (given, present) {
+        (Given::Value(value), _) | (Given::Absent, Some(value)) => Ok(value),
+        (Given::Absent, None) => Err(Refusal::InvalidRequest(format!("{field}: missing; {what} needs it."))),
+        (Given::Null, _) => {
+            Err(Refusal::InvalidRequest(format!("{field}: null; allowed: a value, since it has no default.")))
+        }
+    }
 }

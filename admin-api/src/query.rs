@@ -1,34 +1,50 @@
-//! Query parameters. One that we do not know is ignored, as the app does; one that we know and cannot read is refused with
-//! its name, why, and what is allowed. An empty one counts as not given: front ends send empty filters.
+//! Query parameters. One that the path does not know, and one that cannot be read, is refused with its name, why, and what is
+//! allowed: a filter that is misspelt must not show everything. An empty one counts as not given: front ends send empty
+//! filters.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query as Pairs};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use ledger::{Period, Timestamp};
 use refusal::Refusal;
 
 use crate::answer::Refused;
 
+/// Characters of an unknown parameter's name that its refusal shows.
+const NAME_CHARS_SHOWN: usize = 64;
 /// The first month that can be asked for.
 const FIRST_MONTH: &str = "1970-01";
 
 /// The parameters of a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refused> {
-        let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        let pairs = pairs.map_err(|_| Refusal::InvalidRequest("The query is no list of name=value.".to_owned()))?;
-        Ok(Self(pairs.0))
+        // The guard of the path has read it.
+        let read = parts.extensions.get::<Self>().cloned();
+        read.ok_or_else(|| Refusal::InvalidRequest("The query cannot be read.".to_owned()).into())
     }
 }
 
 impl Query {
+    /// Reads the query of a path that knows these parameters.
+    pub(crate) fn read(uri: &Uri, known: &[String]) -> Result<Self, Refusal> {
+        let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(uri);
+        let Pairs(pairs) =
+            pairs.map_err(|_| Refusal::InvalidRequest("The query is no list of name=value.".to_owned()))?;
+        match pairs.iter().find(|(name, _)| !known.contains(name)) {
+            None => Ok(Self(pairs)),
+            Some((name, _)) if known.is_empty() => Err(wrong(&printable(name), "it is unknown", "none here")),
+            Some((name, _)) => Err(wrong(&printable(name), "it is unknown", &known.join(", "))),
+        }
+    }
+
     /// A parameter's text; refused where it is given twice.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
         let mut values = self.0.iter().filter(|(given, value)| given == name && !value.is_empty());
@@ -67,6 +83,11 @@ impl Query {
         }
         Ok(month)
     }
+}
+
+/// A client's own name for a parameter, short enough to be told.
+fn printable(name: &str) -> String {
+    name.chars().take(NAME_CHARS_SHOWN).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// A parameter that cannot be read.

@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock};
 use access::Permission::{ManageUsage, SeeOwnUsage, SeeUsage};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::{Paths, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -41,11 +43,22 @@ pub(crate) fn list() -> Vec<Listed> {
 pub fn router(context: Arc<Context>) -> Router {
     let mut router = OpenApiRouter::new();
     for (needs, (schemas, paths, methods)) in list() {
-        let gate = Gate { context: Arc::clone(&context), needs };
+        let gate = Gate { context: Arc::clone(&context), needs, parameters: parameters_of(&paths) };
         router = router.routes((schemas, paths, methods.route_layer(from_fn_with_state(gate, pass))));
     }
     let (router, _document) = router.split_for_parts();
     router.layer(from_fn(finish)).with_state(context)
+}
+
+/// The query parameters of a path, as it is documented.
+fn parameters_of(paths: &Paths) -> Arc<[String]> {
+    let operations = paths.paths.values().flat_map(|item| [&item.get, &item.put, &item.delete]).flatten();
+    let parameters = operations.flat_map(|operation| operation.parameters.iter().flatten());
+    let of_query = parameters.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
+        _ => None,
+    });
+    of_query.collect()
 }
 
 /// The methods of a path, as `Allow` lists them. What is not on the list is read only.

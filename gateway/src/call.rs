@@ -24,7 +24,7 @@ pub(crate) struct Call {
     pub(crate) client_left: bool,
     /// The organisation, for the access log only: set in `identify`.
     pub(crate) organization: Option<String>,
-    /// The place among the calls in flight: set in `request`, given back when the call ends.
+    /// The place among the calls in flight: set in `journey` once the body is there, given back when the call ends.
     pub(crate) place: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 

@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 use journal::{Health, Journal};
 use ledger::Clock;
 use pricing::Pricing;
-use tokio::sync::Semaphore;
 
 use crate::books::Books;
 use crate::metrics::Metrics;
 use crate::organizations::Organizations;
+use crate::room::Room;
 use crate::rules::Rules;
 use crate::upstream::Upstream;
 
@@ -29,8 +29,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// The admin API, for its paths on the gateway's own port.
     pub(crate) own: axum::Router,
-    /// Places for metered calls: `server.max_in_flight`.
-    pub(crate) places: Arc<Semaphore>,
+    /// For bodies that are coming, and for calls.
+    pub(crate) room: Room,
     pub(crate) shutting_down: Arc<AtomicBool>,
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ledger::{Credits, Grant, Hold, HoldRefused, Outcome, Period, PlanName, UsageEvent, UsageEventId};
+use ledger::{
+    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, UsageEvent, UsageEventId,
+};
 use pricing::Active;
 use refusal::Refusal;
 
@@ -20,16 +22,35 @@ pub(crate) struct OpenHold {
     pub(crate) hold: Hold,
     /// The event as it stands if the gateway dies now.
     pub(crate) event: UsageEvent,
+    /// As they were when the hold was opened.
+    terms: Terms,
+    pub(crate) plan: PlanName,
+    pub(crate) quoted: Quoted,
+}
+
+/// What an organisation's figures are compared with.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
     pub(crate) grant: Grant,
     /// Percent of the limit at which the client is warned.
     pub(crate) warning_percent: u8,
-    pub(crate) plan: PlanName,
-    pub(crate) quoted: Quoted,
+}
+
+impl Terms {
+    fn of(record: &OrganizationRecord) -> Self {
+        Self { grant: record.grant(), warning_percent: record.organization.alert_thresholds.warning }
+    }
 }
 
 impl OpenHold {
     pub(crate) fn plugin(&self) -> &Arc<Active> {
         &self.quoted.plugin
+    }
+
+    /// The organisation's terms as they are now: they may have changed while the backend worked. One that is no longer in
+    /// memory keeps those of the hold, since nothing is read from the database here.
+    pub(crate) fn terms(&self, gateway: &Gateway) -> Terms {
+        gateway.organizations.known(&self.event.organization_id).map_or(self.terms, |record| Terms::of(&record))
     }
 }
 
@@ -82,9 +103,9 @@ pub(crate) async fn open(
         tracing::error!(%error, "a hold cannot be written to the journal");
         Refusal::JournalUnavailable
     })?;
-    let warning_percent = organization.alert_thresholds.warning;
+    let terms = Terms::of(permit.record());
     let plan = permit.record().plan.plan.clone();
-    Ok(OpenHold { hold, event, grant, warning_percent, plan, quoted })
+    Ok(OpenHold { hold, event, terms, plan, quoted })
 }
 
 fn refusal(refused: HoldRefused, period: Period) -> Refusal {

@@ -23,6 +23,7 @@ pub(crate) async fn paid(
     let caller = identify::caller(gateway, session).await?;
     let member = authorize::member(gateway, caller, &organization).await?;
     let body = read::body(gateway, session, &route).await?;
+    call.place = Some(gateway.room.place()?);
     let permit = authorize::paying(member)?;
     let quote = quote::price(gateway, &permit, &route, &body)?;
     let hold = hold::open(gateway, call, permit, quote, &route, &body).await?;

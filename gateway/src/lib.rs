@@ -15,6 +15,7 @@ mod journey;
 mod quote;
 mod read;
 mod relay;
+mod room;
 mod settle;
 mod usage;
 

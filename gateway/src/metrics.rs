@@ -1,16 +1,20 @@
 //! What Prometheus scrapes. Every label is bounded: a configured route, a known method, a code of ours; never an
 //! organisation, a user or a raw path.
 
+mod credits;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::{Credits, Timestamp, UsageEvent};
+use ledger::{Timestamp, UsageEvent};
 use prometheus::{
-    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::call::Call;
+
+use credits::CreditsVec;
 
 /// Buckets in seconds, from 50 µs (our own work) to two minutes (a slow model).
 const BUCKETS_S: [f64; 18] = [
@@ -26,7 +30,7 @@ pub(crate) struct Metrics {
     added_latency: HistogramVec,
     backend_latency: HistogramVec,
     refusals: IntCounterVec,
-    credits_captured: CounterVec,
+    credits_captured: CreditsVec,
     events: IntCounterVec,
     holds_open: IntGauge,
     journal_unapplied: IntGauge,
@@ -95,7 +99,7 @@ impl Metrics {
                 )
             ),
             refusals: register!(r, count("gateway_refusals_total", "Answers that were refusals, by code", &["code"])),
-            credits_captured: register!(r, CounterVec::new(credits, &["event_type"])),
+            credits_captured: register!(r, CreditsVec::new(credits, "event_type")),
             events: register!(
                 r,
                 count(
@@ -209,7 +213,7 @@ impl Metrics {
     /// A hold was settled.
     pub(crate) fn settled(&self, event: &UsageEvent) {
         let event_type = event.event_type.as_str();
-        self.credits_captured.with_label_values(&[event_type]).inc_by(in_credits(event.credits));
+        self.credits_captured.add(event_type, event.credits);
         self.events.with_label_values(&[event_type, event.outcome.as_str()]).inc();
     }
 
@@ -243,12 +247,6 @@ impl Metrics {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
-}
-
-/// For a dashboard only: the exact figure is in the ledger.
-#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "Prometheus knows no other number")]
-fn in_credits(credits: Credits) -> f64 {
-    credits.micros() as f64 / Credits::MICROS_PER_CREDIT as f64
 }
 
 impl journal::Observer for Metrics {

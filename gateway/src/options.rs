@@ -23,6 +23,7 @@ pub struct Options {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) embedded_admin: bool,
     pub(crate) in_flight_max: usize,
+    pub(crate) arriving_bytes_max: usize,
     pub(crate) shutdown_grace: Duration,
     pub(crate) store: store::Options,
     pub(crate) journal: journal::Options,
@@ -50,6 +51,7 @@ impl Options {
             admin_listen: admin.listen,
             embedded_admin: admin.embedded,
             in_flight_max: usize::try_from(server.max_in_flight)?,
+            arriving_bytes_max: usize::try_from(server.max_arriving)?,
             shutdown_grace: server.shutdown_grace,
             store: store::Options {
                 url: database.url.clone(),

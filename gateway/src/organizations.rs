@@ -1,12 +1,15 @@
-//! What the gateway knows of organisations and prices, in memory: read from the store at first need, dropped on change.
+//! What the gateway knows of organisations and prices, in memory: read from the store at first need, and anew on change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use ledger::{Changed, Directory, EventDefinition, EventType, OrganizationId, OrganizationRecord, StoreError};
+use ledger::{
+    Changed, Directory, EventDefinition, EventType, OrganizationId, OrganizationRecord, PlanName, StoreError,
+};
 use quick_cache::sync::Cache;
+use tokio::sync::Mutex;
 
 /// Organisations kept in memory. One more drops the least used one, which is read again at need.
 const ORGANIZATIONS_MAX: usize = 20_000;
@@ -21,6 +24,8 @@ pub(crate) struct Organizations {
     /// Counts changes seen, so that a record read before a change is never kept after it.
     generation: AtomicU64,
     revision: AtomicI64,
+    /// Held while a change is read, so that of two changes the later one is what stays.
+    changing: Mutex<()>,
 }
 
 impl Organizations {
@@ -33,6 +38,7 @@ impl Organizations {
             definitions: ArcSwap::from_pointee(definitions),
             generation: AtomicU64::new(0),
             revision: AtomicI64::new(revision),
+            changing: Mutex::default(),
             directory,
         })
     }
@@ -52,20 +58,55 @@ impl Organizations {
         Ok(Some(record))
     }
 
+    /// An organisation as it is now, where it is in memory: for what must not wait.
+    pub(crate) fn known(&self, id: &OrganizationId) -> Option<Arc<OrganizationRecord>> {
+        self.known.peek(id)
+    }
+
     /// The definition of an event type.
     pub(crate) fn definition(&self, event_type: &EventType) -> Option<Arc<EventDefinition>> {
         self.definitions.load().get(event_type).cloned()
     }
 
-    /// Forgets what a change made old. The next call reads it anew.
+    /// Reads what a change made old anew, where it is in memory: calls on their way settle by it too.
     pub(crate) async fn changed(&self, changed: &Changed) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changing.lock().await;
         self.generation.fetch_add(1, Ordering::SeqCst);
-        match changed {
-            Changed::Organization(id) => drop(self.known.remove(id)),
-            Changed::Plan(_) => self.known.clear(),
+        let read = match changed {
+            Changed::Organization(id) => self.read_organization(id).await,
+            Changed::Plan(name) => self.read_plan(name).await,
             Changed::EventDefinition(_) => {
                 self.definitions.store(Arc::new(read_definitions(&*self.directory).await?));
+                return Ok(());
             }
+        };
+        if read.is_err() {
+            // What is old must not stay: the next call reads it.
+            self.known.clear();
+        }
+        read
+    }
+
+    async fn read_organization(&self, id: &OrganizationId) -> Result<(), StoreError> {
+        if self.known.peek(id).is_some() {
+            match self.directory.organization(id).await? {
+                Some(record) => self.known.insert(id.clone(), Arc::new(record)),
+                None => drop(self.known.remove(id)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_plan(&self, name: &PlanName) -> Result<(), StoreError> {
+        let plans = self.directory.plans().await?;
+        let Some(plan) = plans.into_iter().find(|plan| plan.plan == *name) else {
+            self.known.clear();
+            return Ok(());
+        };
+        let on_it: Vec<_> = self.known.iter().filter(|(_, record)| record.plan.plan == *name).collect();
+        for (id, record) in on_it {
+            self.known
+                .insert(id, Arc::new(OrganizationRecord { plan: plan.clone(), ..OrganizationRecord::clone(&record) }));
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub(crate) async fn failed(session: &mut Session, error: &pingora::Error, call: 
     let error_code = match refusal.filter(|_| unanswered) {
         Some(refusal) => {
             session.set_keepalive(None);
-            let written = answer::refuse(session, call, &refusal).await;
+            let written = answer::refuse(session, call, &refusal, None).await;
             written.map_or(0, |()| refusal.status())
         }
         None => 0,

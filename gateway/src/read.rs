@@ -10,6 +10,7 @@ use refusal::Refusal;
 use tokio::time::timeout;
 
 use crate::gateway::Gateway;
+use crate::room::Arriving;
 use crate::routes::Route;
 use crate::stop::Stop;
 
@@ -17,6 +18,8 @@ use crate::stop::Stop;
 const DRAIN_BYTES_MAX: usize = 256 * 1024;
 /// For how long.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+/// What is set aside for a body before it comes, at most: a promise alone takes little.
+const BUFFER_BYTES_FIRST: usize = 256 * 1024;
 
 /// A whole body and what of it the price depends on. Only this step makes one.
 pub(crate) struct RequestBody {
@@ -27,7 +30,7 @@ pub(crate) struct RequestBody {
 /// Reads the body in any framing, up to `server.max_body`, within `server.body_timeout`.
 pub(crate) async fn body(gateway: &Gateway, session: &mut Session, route: &Route) -> Result<RequestBody, Stop> {
     let rules = gateway.rules.load_full();
-    let bytes = match timeout(rules.body_timeout, whole(session, rules.body_bytes_max)).await {
+    let bytes = match timeout(rules.body_timeout, whole(session, rules.body_bytes_max, gateway.room.arriving())).await {
         Ok(read) => read?,
         Err(_elapsed) => return Err(Refusal::BodyTimeout.into()),
     };
@@ -35,8 +38,8 @@ pub(crate) async fn body(gateway: &Gateway, session: &mut Session, route: &Route
     Ok(RequestBody { bytes, extracted })
 }
 
-/// Reads at most `bytes_max` bytes, whatever the header promises.
-pub(crate) async fn whole(session: &mut Session, bytes_max: usize) -> Result<Bytes, Stop> {
+/// Reads at most `bytes_max` bytes, whatever the header promises. What comes in pieces needs room while it comes.
+pub(crate) async fn whole(session: &mut Session, bytes_max: usize, mut arriving: Arriving<'_>) -> Result<Bytes, Stop> {
     let too_large = || Refusal::BodyTooLarge(u64::try_from(bytes_max).unwrap_or(u64::MAX));
     let promised = session.get_header(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if promised.is_some_and(|promised: usize| promised > bytes_max) {
@@ -52,16 +55,26 @@ pub(crate) async fn whole(session: &mut Session, bytes_max: usize) -> Result<Byt
     if promised == Some(first.len()) {
         return Ok(first);
     }
-    let mut collected = BytesMut::with_capacity(promised.unwrap_or(0).max(first.len()));
+    let expected = promised.unwrap_or(0).min(BUFFER_BYTES_FIRST).max(first.len());
+    make_room(session, &mut arriving, first.len())?;
+    let mut collected = BytesMut::with_capacity(expected);
     collected.extend_from_slice(&first);
     while let Some(chunk) = piece(session).await? {
         if collected.len().saturating_add(chunk.len()) > bytes_max {
             session.set_keepalive(None);
             return Err(too_large().into());
         }
+        make_room(session, &mut arriving, chunk.len())?;
         collected.extend_from_slice(&chunk);
     }
     Ok(collected.freeze())
+}
+
+fn make_room(session: &mut Session, arriving: &mut Arriving<'_>, bytes: usize) -> Result<(), Stop> {
+    arriving.grow(bytes).map_err(|full| {
+        session.set_keepalive(None);
+        full.into()
+    })
 }
 
 /// The next piece of the body. A body that is cut short or badly framed is the client's fault, and says so.

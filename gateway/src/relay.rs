@@ -47,9 +47,20 @@ async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold, failure: No
     }
     let ending = Ending { status: None, timed_out, ..so_far };
     match settle::settle(gateway, call, hold, ending).await {
-        Ok(_usage) => refusal.into(),
+        Ok(usage) => Stop::Settled(refusal, Box::new(usage)),
         Err(unrecorded) => unrecorded.into(),
     }
+}
+
+/// What a header may say before the charge is settled: the event, and the figures where they are certain.
+fn foretell(gateway: &Gateway, hold: &OpenHold, header: &mut ResponseHeader) -> pingora::Result<()> {
+    header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())?;
+    settle::foretold(gateway, hold).map_or(Ok(()), |foretold| foretold.set_headers(header))
+}
+
+/// Ends the client's answer where it is, visibly: its length is short, or its last chunk is missing.
+fn broken(why: &'static str) -> Stop {
+    pingora::Error::explain(pingora::ErrorType::ConnectionClosed, why).into_up().into()
 }
 
 fn is_event_stream(header: &ResponseHeader) -> bool {

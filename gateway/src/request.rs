@@ -23,10 +23,15 @@ pub(crate) async fn answered(gateway: &Gateway, session: &mut Session, call: &mu
         Ok(Handled::Answered) => Ok(true),
         Ok(Handled::PassOn) => Ok(false),
         Err(Stop::Refused(refusal)) => {
-            answer::refuse(session, call, &refusal).await.map_err(pingora::Error::into_down)?;
-            if matches!(refusal, Refusal::BodyTooLarge(_)) {
+            answer::refuse(session, call, &refusal, None).await.map_err(pingora::Error::into_down)?;
+            if matches!(refusal, Refusal::BodyTooLarge(_) | Refusal::TooManyInFlight) {
                 read::drain(session).await;
             }
+            Ok(true)
+        }
+        Err(Stop::Settled(refusal, usage)) => {
+            let answered = answer::refuse(session, call, &refusal, Some(&usage)).await;
+            answered.map_err(pingora::Error::into_down)?;
             Ok(true)
         }
         Err(Stop::Broken(error)) => Err(error),
@@ -52,8 +57,6 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
         Matched::Metered(route, organization) => {
             call.route = Arc::clone(&route.path);
             call.organization = Some(organization.to_string());
-            let place = Arc::clone(&gateway.places).try_acquire_owned();
-            call.place = Some(place.map_err(|_| Refusal::TooManyInFlight)?);
             journey::paid(gateway, session, call, route, organization).await?;
             Ok(Handled::Answered)
         }

@@ -19,7 +19,7 @@ use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::SqliteStore;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
 use crate::proxy::Proxy;
+use crate::room::Room;
 use crate::socket::Socket;
 use crate::upstream::Upstream;
 
@@ -202,7 +203,7 @@ async fn assemble(
     Ok(Gateway {
         rules: ArcSwap::from_pointee(options.rules().context("routes")?),
         own: admin_api::router(Arc::new(context)),
-        places: Arc::new(Semaphore::new(options.in_flight_max)),
+        room: Room::new(options.in_flight_max, options.arriving_bytes_max),
         shutting_down: Arc::new(AtomicBool::new(false)),
         clock,
         authenticator,

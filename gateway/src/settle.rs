@@ -19,7 +19,7 @@ pub(crate) struct Ending {
     pub(crate) request_bytes: u64,
     /// Bytes of the answer's body, as far as it came.
     pub(crate) response_bytes: u64,
-    /// Whether the answer was cut: its stream broke off.
+    /// Whether the answer was cut: it broke off after part of it had been passed on.
     pub(crate) cut: bool,
     /// Whether the backend ran out of time.
     pub(crate) timed_out: bool,
@@ -52,7 +52,8 @@ pub(crate) async fn settle(
         Settlement::Capture => Some(price(&open, ending)),
         Settlement::Void => None,
     };
-    let OpenHold { hold, mut event, grant, warning_percent, .. } = open;
+    let terms = open.terms(gateway);
+    let OpenHold { hold, mut event, .. } = open;
     event.settled_at = gateway.clock.now().max(event.occurred_at);
     event.upstream_status = ending.status;
     (event.outcome, event.credits) = match &charge {
@@ -72,11 +73,11 @@ pub(crate) async fn settle(
     };
     gateway.metrics.settled(&event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
-    Ok(Usage::new(&event, book, grant, warning_percent))
+    Ok(Usage::new(&event, book, terms))
 }
 
-/// What a stream's header may say before the charge is settled: something only where it is certain, because the plugin
-/// settles at its quote and a stream that is cut is charged too.
+/// What the header of an answer that is passed on as it comes may say before the charge is settled: something only where it
+/// is certain, because the plugin settles at its quote and an answer that is cut is charged too.
 pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
     let certain = open.plugin().settles_at_quote() && gateway.rules.load().settlement.cut_stream == Settlement::Capture;
     if !certain {
@@ -85,7 +86,7 @@ pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
     let mut book = open.hold.book();
     book.used = book.used.saturating_add(open.hold.amount());
     let event = UsageEvent { credits: open.hold.amount(), ..open.event.clone() };
-    Some(Usage::new(&event, book, open.grant, open.warning_percent))
+    Some(Usage::new(&event, book, open.terms(gateway)))
 }
 
 /// Gives a hold back without a trace: the backend never heard of the call.

@@ -2,10 +2,14 @@
 
 use refusal::Refusal;
 
+use crate::usage::Usage;
+
 /// Ends a step: by our choice, or because something broke.
 pub(crate) enum Stop {
     /// An answer that we chose; `answer` renders it.
     Refused(Refusal),
+    /// The backend failed, and its call is settled: an answer of ours that says what became of the charge.
+    Settled(Refusal, Box<Usage>),
     /// The connection to the client is broken; Pingora ends it.
     Broken(Box<pingora::Error>),
 }

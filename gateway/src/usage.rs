@@ -1,10 +1,11 @@
 //! What the client is told of its charge: one place, so that body, event and headers agree to the byte.
 
-use ledger::{BookSnapshot, Credits, Grant, Level, UsageEvent, UsageEventId};
+use ledger::{BookSnapshot, Credits, Level, UsageEvent, UsageEventId};
 use pingora::http::ResponseHeader;
 use serde::Serialize;
 
 use crate::headers;
+use crate::hold::Terms;
 
 /// What to do when the limit is near.
 const RECOMMENDATION: &str = "Consider upgrading your plan";
@@ -52,7 +53,8 @@ struct Warning {
 
 impl Usage {
     /// The usage of a settled event, with the book right after it.
-    pub(crate) fn new(event: &UsageEvent, book: BookSnapshot, grant: Grant, warning_percent: u8) -> Self {
+    pub(crate) fn new(event: &UsageEvent, book: BookSnapshot, terms: Terms) -> Self {
+        let Terms { grant, warning_percent } = terms;
         let level = Level::of(book.used, grant.credits, warning_percent);
         Self {
             credits_consumed: event.credits,

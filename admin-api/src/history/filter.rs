@@ -1,6 +1,6 @@
 //! The filters of history: read from the query, all of them together, none guessed at.
 
-use ledger::{Credits, Day, HistoryFilter, Timestamp};
+use ledger::{Credits, Day, HistoryFilter, Timestamp, UserId};
 use refusal::Refusal;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,6 +33,13 @@ pub(super) struct Filters {
     max_credits: Option<Credits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
+}
+
+impl Filters {
+    /// Shows that only this user's events were asked for.
+    pub(super) fn narrow_to(&mut self, user: &UserId) {
+        self.user_id = Some(user.to_string());
+    }
 }
 
 /// The filters as they are shown and as the store takes them.

@@ -1,12 +1,15 @@
 //! What an organisation asks to change of itself. Nothing that is unknown or out of bounds gets past here.
 
+mod scaling;
+
 use ledger::{AlertThresholds, Limit, ManagementUpdate, UsageLimits};
 use refusal::Refusal;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::bounded::{Count, Given, Percent};
+use crate::bounded::{Count, Given, Object, Percent};
+
+use scaling::ScalingGiven;
 
 /// A change: any of its parts.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -15,15 +18,15 @@ pub(crate) struct Update {
     /// Limits in place of the plan's; what is absent or null is as the plan says.
     #[serde(default)]
     #[schema(value_type = Option<LimitsGiven>)]
-    usage_limits: Given<LimitsGiven>,
-    /// Percent of the limit at which to warn; what is absent or null is the default.
+    usage_limits: Given<Object<LimitsGiven>>,
+    /// Percent of the limit at which to warn; what is absent stays, what is null is the default.
     #[serde(default)]
     #[schema(value_type = Option<ThresholdsGiven>)]
-    alert_thresholds: Given<ThresholdsGiven>,
-    /// Kept for the app as it is sent: an object or null.
+    alert_thresholds: Given<Object<ThresholdsGiven>>,
+    /// The app's automatic scaling, kept for it; null is none.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    auto_scaling: Given<Map<String, Value>>,
+    #[schema(value_type = Option<ScalingGiven>)]
+    auto_scaling: Given<Object<ScalingGiven>>,
 }
 
 /// Limits: -1 is unlimited, 0 or more is a limit.
@@ -45,25 +48,30 @@ pub(crate) struct LimitsGiven {
     storage_limit: Option<Count>,
 }
 
-/// Percentages, 1 to 100.
+/// Percentages, 1 to 100; critical is at least warning.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThresholdsGiven {
-    #[serde(alias = "warningThreshold")]
+    #[serde(default, alias = "warningThreshold")]
     #[schema(value_type = Option<u8>)]
-    warning: Option<Percent>,
-    #[serde(alias = "criticalThreshold")]
+    warning: Given<Percent>,
+    #[serde(default, alias = "criticalThreshold")]
     #[schema(value_type = Option<u8>)]
-    critical: Option<Percent>,
+    critical: Given<Percent>,
 }
 
 impl Update {
-    /// The change as the store takes it; refused where it changes nothing.
-    pub(super) fn checked(self) -> Result<ManagementUpdate, Refusal> {
+    /// The change as the store takes it, given the thresholds at present; refused where it changes nothing.
+    pub(super) fn checked(self, present: AlertThresholds) -> Result<ManagementUpdate, Refusal> {
+        let alert_thresholds = match self.alert_thresholds {
+            Given::Absent => None,
+            Given::Null => Some(AlertThresholds::default()),
+            Given::Value(Object(given)) => Some(given.over(present)?),
+        };
         let update = ManagementUpdate {
-            usage_limits: self.usage_limits.replacing(UsageLimits::from),
-            alert_thresholds: self.alert_thresholds.replacing(AlertThresholds::from),
-            auto_scaling: self.auto_scaling.replacing(Value::Object),
+            usage_limits: self.usage_limits.replacing(|Object(limits)| limits.into()),
+            alert_thresholds,
+            auto_scaling: self.auto_scaling.replacing(|Object(scaling)| scaling.kept()),
         };
         if update == ManagementUpdate::default() {
             let allowed = "The body changes nothing; allowed: any of usageLimits, alertThresholds, autoScaling.";
@@ -87,12 +95,16 @@ impl From<LimitsGiven> for UsageLimits {
     }
 }
 
-impl From<ThresholdsGiven> for AlertThresholds {
-    fn from(given: ThresholdsGiven) -> Self {
-        let Self { warning, critical } = Self::default();
-        Self {
-            warning: given.warning.map_or(warning, |percent| percent.0),
-            critical: given.critical.map_or(critical, |percent| percent.0),
+impl ThresholdsGiven {
+    /// These thresholds, with the present ones where they are silent.
+    fn over(self, present: AlertThresholds) -> Result<AlertThresholds, Refusal> {
+        let unset = AlertThresholds::default();
+        let warning = self.warning.else_of(present.warning, unset.warning, |percent| percent.0);
+        let critical = self.critical.else_of(present.critical, unset.critical, |percent| percent.0);
+        if critical < warning {
+            let why = format!("alertThresholds.critical: {critical} is less than warning; allowed: {warning} to 100.");
+            return Err(Refusal::InvalidRequest(why));
         }
+        Ok(AlertThresholds { warning, critical })
     }
 }

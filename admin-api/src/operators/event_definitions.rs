@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{named, repeated, required};
 use crate::answer::{Answer, Refused};
-use crate::bounded::{Amount, Given, Name};
+use crate::bounded::{Amount, Given, Name, Object};
 use crate::context::Context;
 use crate::guard::Operator;
 use crate::json_body::JsonBody;
@@ -49,7 +49,8 @@ struct DefinitionShown {
     version: i64,
 }
 
-/// An event definition to make or change. What is absent stays as it is; a new one needs `baseCredits`.
+/// An event definition to make or change. What is absent stays as it is, what is null is as if it had never been set;
+/// `baseCredits` must always be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DefinitionGiven {
@@ -57,21 +58,25 @@ pub(crate) struct DefinitionGiven {
     #[schema(value_type = Option<String>)]
     event_type: Option<EventType>,
     /// The name for people.
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    name: Option<Name>,
+    name: Given<Name>,
     /// The group in which reports show it.
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    category: Option<Name>,
+    category: Given<Name>,
     /// Credits before complexity and add-ons.
+    #[serde(default)]
     #[schema(value_type = Option<f64>)]
-    base_credits: Option<Amount>,
+    base_credits: Given<Amount>,
     /// Between what complexity is kept; null where it does not apply.
     #[serde(default)]
     #[schema(value_type = Option<ClampShown>)]
-    complexity: Given<Clamp>,
+    complexity: Given<Object<Clamp>>,
     /// Credits that each flag adds, all of them; 64 flags at most.
+    #[serde(default)]
     #[schema(value_type = Option<BTreeMap<String, f64>>)]
-    features: Option<BTreeMap<String, Amount>>,
+    features: Given<BTreeMap<String, Amount>>,
     /// Written by the gateway; taken so that what was read can be sent back, and not looked at.
     #[serde(rename = "version")]
     _version: Option<i64>,
@@ -127,12 +132,12 @@ async fn find(context: &Context, name: &EventType) -> Result<Option<EventDefinit
 
 fn check(given: &DefinitionGiven) -> Result<(), Refusal> {
     let refused = |why: String| Err(Refusal::InvalidRequest(why));
-    if let Given::Value(clamp) = &given.complexity
+    if let Given::Value(Object(clamp)) = &given.complexity
         && clamp.min > clamp.max
     {
         return refused(format!("complexity.min: {} is more than max; allowed: {} at most.", clamp.min, clamp.max));
     }
-    let Some(features) = &given.features else { return Ok(()) };
+    let Given::Value(features) = &given.features else { return Ok(()) };
     if features.len() > FEATURES_MAX {
         return refused(format!("features: too many; allowed: {FEATURES_MAX} at most."));
     }
@@ -151,28 +156,27 @@ fn merged(
     given: DefinitionGiven,
     present: Option<EventDefinition>,
 ) -> Result<EventDefinition, Refusal> {
-    let base = match present {
-        Some(present) => present,
-        None => EventDefinition {
-            name: event_type.to_string(),
-            category: CATEGORY.to_owned(),
-            base_credits: required("baseCredits", given.base_credits, "a new event definition")?.0,
-            complexity: None,
-            features: BTreeMap::new(),
-            version: 0,
-            event_type,
-        },
+    let base_credits = present.as_ref().map(|present| Amount(present.base_credits));
+    let unset = EventDefinition {
+        name: event_type.to_string(),
+        category: CATEGORY.to_owned(),
+        base_credits: required("baseCredits", given.base_credits, base_credits, "a new event definition")?.0,
+        complexity: None,
+        features: BTreeMap::new(),
+        version: 0,
+        event_type,
     };
+    let present = present.unwrap_or_else(|| unset.clone());
     let amounts = |features: BTreeMap<String, Amount>| -> BTreeMap<String, Credits> {
         features.into_iter().map(|(flag, amount)| (flag, amount.0)).collect()
     };
     Ok(EventDefinition {
-        event_type: base.event_type,
-        name: given.name.map_or(base.name, |name| name.0),
-        category: given.category.map_or(base.category, |category| category.0),
-        base_credits: given.base_credits.map_or(base.base_credits, |base| base.0),
-        complexity: given.complexity.over(base.complexity),
-        features: given.features.map_or(base.features, amounts),
-        version: base.version,
+        event_type: unset.event_type,
+        name: given.name.else_of(present.name, unset.name, |name| name.0),
+        category: given.category.else_of(present.category, unset.category, |category| category.0),
+        base_credits: unset.base_credits,
+        complexity: given.complexity.else_of(present.complexity, unset.complexity, |Object(clamp)| Some(clamp)),
+        features: given.features.else_of(present.features, unset.features, amounts),
+        version: present.version,
     })
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::members::MemberShown;
 use super::named;
 use crate::answer::{Answer, Refused};
-use crate::bounded::{Given, Name};
+use crate::bounded::{Given, Name, Object};
 use crate::context::Context;
 use crate::guard::Operator;
 use crate::json_body::JsonBody;
@@ -69,7 +69,7 @@ pub(crate) struct OrganizationGiven {
     /// Absent: those that are there stay. Null: none of its own.
     #[serde(default)]
     #[schema(value_type = Option<LimitsGiven>)]
-    usage_limits: Given<LimitsGiven>,
+    usage_limits: Given<Object<LimitsGiven>>,
 }
 
 /// An organization with its members
@@ -102,7 +102,7 @@ pub(crate) async fn put(
         name: given.name.0,
         plan: given.plan,
         subscription_status: given.subscription_status,
-        usage_limits: given.usage_limits.replacing(UsageLimits::from),
+        usage_limits: given.usage_limits.replacing(|Object(limits)| limits.into()),
     };
     let made = context.directory.put_organization(&new, &operator.change(context.clock.now())).await?;
     if made.is_none() {

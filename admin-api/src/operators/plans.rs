@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{named, repeated, required};
 use crate::answer::{Answer, Refused};
-use crate::bounded::{Amount, Count, Name};
+use crate::bounded::{Amount, Count, Given, Name, Object};
 use crate::context::Context;
 use crate::dashboard::LimitsShown;
 use crate::guard::Operator;
@@ -51,26 +51,35 @@ struct PricingShown {
     annual: f64,
 }
 
-/// A plan to make or change. What is absent stays as it is; a new plan needs `monthlyCredits`.
+/// A plan to make or change. What is absent stays as it is, what is null is as if it had never been set; `monthlyCredits`
+/// must always be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PlanGiven {
     /// The same as in the path, or absent.
     #[schema(value_type = Option<String>)]
     plan: Option<PlanName>,
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    display_name: Option<Name>,
+    display_name: Given<Name>,
     /// Credits that each month grants; -1 is unlimited.
+    #[serde(default)]
     #[schema(value_type = Option<f64>)]
-    monthly_credits: Option<Limit>,
+    monthly_credits: Given<Limit>,
     /// US dollars for a credit over the limit; 0 where there is no overage.
+    #[serde(default)]
     #[schema(value_type = Option<f64>)]
-    overage_rate: Option<Amount>,
-    pricing: Option<PricingGiven>,
-    limits: Option<PlanLimitsGiven>,
+    overage_rate: Given<Amount>,
+    #[serde(default)]
+    #[schema(value_type = Option<PricingGiven>)]
+    pricing: Given<Object<PricingGiven>>,
+    #[serde(default)]
+    #[schema(value_type = Option<PlanLimitsGiven>)]
+    limits: Given<Object<PlanLimitsGiven>>,
     /// 64 at most.
+    #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
-    features: Option<Vec<Name>>,
+    features: Given<Vec<Name>>,
 }
 
 /// US dollars.
@@ -125,7 +134,7 @@ pub(crate) async fn put(
 ) -> Answer<PlanAnswer> {
     let name: PlanName = named(&name)?;
     repeated("plan", &name, given.plan.take())?;
-    if given.features.as_ref().is_some_and(|features| features.len() > FEATURES_MAX) {
+    if matches!(&given.features, Given::Value(features) if features.len() > FEATURES_MAX) {
         return Err(Refusal::InvalidRequest(format!("features: too many; allowed: {FEATURES_MAX} at most.")).into());
     }
     let present = find(&context, &name).await?;
@@ -141,26 +150,26 @@ async fn find(context: &Context, name: &PlanName) -> Result<Option<Plan>, Refuse
 
 /// What is given over what is there.
 fn merged(name: PlanName, given: PlanGiven, present: Option<Plan>) -> Result<Plan, Refusal> {
-    let base = match present {
-        Some(present) => present,
-        None => Plan {
-            display_name: name.to_string(),
-            monthly_credits: required("monthlyCredits", given.monthly_credits, "a new plan")?,
-            overage_rate: Credits::ZERO,
-            pricing: PlanPricing::default(),
-            limits: UsageLimits::default(),
-            features: Vec::new(),
-            plan: name,
-        },
+    let monthly_credits = present.as_ref().map(|plan| plan.monthly_credits);
+    let unset = Plan {
+        display_name: name.to_string(),
+        monthly_credits: required("monthlyCredits", given.monthly_credits, monthly_credits, "a new plan")?,
+        overage_rate: Credits::ZERO,
+        pricing: PlanPricing::default(),
+        limits: UsageLimits::default(),
+        features: Vec::new(),
+        plan: name,
     };
+    let present = present.unwrap_or_else(|| unset.clone());
+    let names = |names: Vec<Name>| names.into_iter().map(|name| name.0).collect();
     Ok(Plan {
-        plan: base.plan,
-        display_name: given.display_name.map_or(base.display_name, |name| name.0),
-        monthly_credits: given.monthly_credits.unwrap_or(base.monthly_credits),
-        overage_rate: given.overage_rate.map_or(base.overage_rate, |rate| rate.0),
-        pricing: given.pricing.map_or(base.pricing, PlanPricing::from),
-        limits: given.limits.map_or(base.limits, UsageLimits::from),
-        features: given.features.map_or(base.features, |features| features.into_iter().map(|name| name.0).collect()),
+        plan: unset.plan,
+        display_name: given.display_name.else_of(present.display_name, unset.display_name, |name| name.0),
+        monthly_credits: unset.monthly_credits,
+        overage_rate: given.overage_rate.else_of(present.overage_rate, unset.overage_rate, |rate| rate.0),
+        pricing: given.pricing.else_of(present.pricing, unset.pricing, |Object(pricing)| pricing.into()),
+        limits: given.limits.else_of(present.limits, unset.limits, |Object(limits)| limits.into()),
+        features: given.features.else_of(present.features, unset.features, names),
     })
 }
 

@@ -58,16 +58,16 @@ async fn a_change_is_in_force_and_audited_when_its_answer_arrives() {
     let values = (&entry["oldValue"], &entry["newValue"]);
     assert_eq!(values, (&json!({ "monthlyCredits": 50.5, "aiCallsPerMonth": 7 }), &json!({})));
     let mut seen = vec![entry["id"].as_i64().unwrap()];
-    let mut next = audit["nextCursor"].as_i64();
+    let mut next = audit["cursor"].as_i64();
     while let Some(cursor) = next {
-        let page = world.get("bill", &format!("/audit?limit=2&before={cursor}")).await.good();
+        let page = world.get("bill", &format!("/audit?limit=2&cursor={cursor}")).await.good();
         seen.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["id"].as_i64().unwrap()));
-        next = page["nextCursor"].as_i64();
+        next = page["cursor"].as_i64();
     }
     // One organisation, five members, four changes of management.
     assert_eq!(seen.len(), 10);
     assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
-    for query in ["limit=0", "limit=101", "before=0", "before=x"] {
+    for query in ["limit=0", "limit=101", "cursor=0", "cursor=x", "before=1"] {
         world.get("bill", &format!("/audit?{query}")).await.refused(400, "invalid_request");
     }
 }
@@ -97,8 +97,29 @@ async fn a_change_with_a_fault_changes_nothing_and_names_the_field() {
         ),
         (json!({ "alertThresholds": { "critical": 101 } }), "alertThresholds.critical"),
         (json!({ "alertThresholds": { "other": 1 } }), "alertThresholds.other"),
-        (json!({ "autoScaling": true }), "autoScaling"),
-        (json!([]), "body"),
+        (
+            json!({ "alertThresholds": { "warning": 96 } }),
+            "alertThresholds.critical: 95 is less than warning; allowed: 96 to 100",
+        ),
+        (json!({ "alertThresholds": { "critical": 79 } }), "alertThresholds.critical: 79 is less than warning"),
+        (json!({ "alertThresholds": [70, 80] }), "alertThresholds: invalid type: sequence, expected an object"),
+        (json!({ "usageLimits": [50] }), "usageLimits: invalid type: sequence, expected an object"),
+        (json!({ "autoScaling": true }), "autoScaling: invalid type: boolean `true`, expected an object"),
+        (json!({ "autoScaling": [true] }), "autoScaling: invalid type: sequence, expected an object"),
+        (json!({ "autoScaling": { "enabled": 1 } }), "autoScaling.enabled"),
+        (
+            json!({ "autoScaling": { "enabeld": true } }),
+            "autoScaling.enabeld: unknown field `enabeld`, expected one of `enabled`, `threshold`, `increment`",
+        ),
+        (json!({ "autoScaling": { "threshold": 101 } }), "autoScaling.threshold: a threshold is a whole percentage"),
+        (json!({ "autoScaling": { "increment": -1 } }), "autoScaling.increment: an amount is 0 to 1000000000"),
+        (json!({ "autoScaling": { "maxMonthlyCredits": -2 } }), "autoScaling.maxMonthlyCredits: a limit is -1"),
+        (
+            json!({ "autoScaling": { "maxMonthlyCredits": 1_000_000_001 } }),
+            "autoScaling.maxMonthlyCredits: a limit is -1 (unlimited) or 0 to 1000000000",
+        ),
+        (json!([]), "The body is wrong: invalid type: sequence, expected an object"),
+        (json!([null, null, null]), "The body is wrong: invalid type: sequence, expected an object"),
     ];
     for (body, part) in cases {
         let sentence = manage(&world, &body).await.refused(400, "invalid_request");
@@ -112,6 +133,68 @@ async fn a_change_with_a_fault_changes_nothing_and_names_the_field() {
     for (limit, want) in [(json!(-1), json!(-1)), (json!(0), json!(0))] {
         manage(&world, &json!({ "usageLimits": { "monthlyCredits": limit } })).await.good();
         assert_eq!(world.get("olga", "").await.good()["usage"]["limit"], want);
+    }
+}
+
+#[tokio::test]
+async fn a_threshold_that_is_not_given_stays() {
+    let world = World::new().await;
+    let steps = [
+        (json!({ "warning": 60 }), [60, 95]),
+        (json!({ "critical": 70 }), [60, 70]),
+        (json!({ "warning": 70 }), [70, 70]),
+        (json!({ "warningThreshold": 71, "criticalThreshold": 99 }), [71, 99]),
+        (json!({ "warning": null }), [80, 99]),
+        (json!({ "critical": null, "warning": 1 }), [1, 95]),
+        (json!(null), [80, 95]),
+    ];
+    for (given, [warning, critical]) in steps {
+        let management = &manage(&world, &json!({ "alertThresholds": given })).await.good()["management"];
+        assert_eq!(management["alertThresholds"], json!({ "warning": warning, "critical": critical }), "{given}");
+    }
+}
+
+#[tokio::test]
+async fn an_array_is_no_object_and_null_is_as_if_never_set() {
+    let world = World::new().await;
+    let plan = json!({ "displayName": "Team", "monthlyCredits": 7, "overageRate": 0.5, "pricing": { "monthly": 1, "annual": 9 },
+        "limits": { "sessionLimit": 3 }, "features": ["sso"] });
+    let made = &world.operate("PUT", "/plans/team", Some(plan.clone())).await.good()["plan"];
+    assert_eq!(made["displayName"], "Team");
+    let cleared =
+        json!({ "displayName": null, "overageRate": null, "pricing": null, "limits": null, "features": null });
+    let cleared = &world.operate("PUT", "/plans/team", Some(cleared)).await.good()["plan"];
+    let want = json!({ "plan": "team", "displayName": "team", "monthlyCredits": 7, "overageRate": 0,
+        "pricing": { "monthly": 0, "annual": 0 }, "limits": {}, "features": [] });
+    assert_eq!(*cleared, want);
+    let definition = json!({ "name": "Run", "category": "c", "baseCredits": 2, "complexity": { "min": 1, "max": 2 }, "features": { "f": 1 } });
+    world.operate("PUT", "/event-definitions/run", Some(definition)).await.good();
+    let cleared = json!({ "name": null, "category": null, "complexity": null, "features": null });
+    let cleared = &world.operate("PUT", "/event-definitions/run", Some(cleared)).await.good()["eventDefinition"];
+    let want = json!({ "eventType": "run", "name": "run", "category": "uncategorized", "baseCredits": 2, "complexity": null,
+        "features": {}, "version": 2 });
+    assert_eq!(*cleared, want);
+    for (path, body, part) in [
+        ("/plans/team", json!({ "monthlyCredits": null }), "monthlyCredits: null; allowed: a value"),
+        ("/plans/team", json!([null, null, 5]), "The body is wrong: invalid type: sequence, expected an object"),
+        ("/plans/team", json!({ "pricing": [1, 2] }), "pricing: invalid type: sequence, expected an object"),
+        ("/plans/team", json!({ "limits": [1] }), "limits: invalid type: sequence, expected an object"),
+        ("/event-definitions/run", json!({ "baseCredits": null }), "baseCredits: null; allowed: a value"),
+        (
+            "/event-definitions/run",
+            json!({ "complexity": [1, 2] }),
+            "complexity: invalid type: sequence, expected an object",
+        ),
+        ("/organizations/acme", json!(["acme", "free", "active"]), "The body is wrong: invalid type: sequence"),
+        (
+            "/organizations/acme",
+            json!({ "name": "a", "plan": "free", "subscriptionStatus": "active", "usageLimits": [5] }),
+            "usageLimits: invalid type: sequence, expected an object",
+        ),
+        ("/organizations/acme/members/mia", json!(["owner"]), "The body is wrong: invalid type: sequence"),
+    ] {
+        let sentence = world.operate("PUT", path, Some(body.clone())).await.refused(400, "invalid_request");
+        assert!(sentence.contains(part), "{body}: {sentence}");
     }
 }
 

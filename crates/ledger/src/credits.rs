@@ -12,6 +12,11 @@ use serde_json::value::RawValue;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Credits(i64);
 
+/// Decimals of a micro-credit.
+const MICRO_DECIMALS: i64 = 6;
+/// Digits of the largest count of micro-credits.
+const DIGITS_MAX: usize = 19;
+
 /// Why a text or number is no amount of credits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreditsError {
@@ -115,23 +120,48 @@ impl FromStr for Credits {
             Some(rest) => (true, rest),
             None => (false, text),
         };
+        let (digits, exponent) = match digits.split_once(['e', 'E']) {
+            Some((digits, exponent)) => (digits, read_exponent(exponent)?),
+            None => (digits, 0),
+        };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !all_digits(whole) || !all_digits(fraction) {
             return Err(CreditsError::NotANumber);
         }
-        let fraction = fraction.trim_end_matches('0');
-        if fraction.len() > 6 {
-            return Err(CreditsError::TooFine);
-        }
-        let whole: i64 = whole.parse().map_err(|_| CreditsError::OutOfRange)?;
-        let fraction: i64 = format!("{fraction:0<6}").parse().map_err(|_| CreditsError::NotANumber)?;
-        let micros = whole
-            .checked_mul(Self::MICROS_PER_CREDIT)
-            .and_then(|micros| micros.checked_add(fraction))
-            .ok_or(CreditsError::OutOfRange)?;
+        let micros = scaled(&format!("{whole}{fraction}"), fraction.len(), exponent)?;
         Ok(Self(if negative { micros.saturating_neg() } else { micros }))
     }
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What JSON may have after its `e`. One past all bounds is as far past them as one can be.
+fn read_exponent(text: &str) -> Result<i64, CreditsError> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !all_digits(digits) {
+        return Err(CreditsError::NotANumber);
+    }
+    let magnitude = digits.parse().unwrap_or(i64::MAX);
+    Ok(if text.starts_with('-') { magnitude.saturating_neg() } else { magnitude })
+}
+
+/// Micro-credits of digits, of which the last `decimals` are decimals, times ten to the `exponent`: exact, or refused.
+fn scaled(digits: &str, decimals: usize, exponent: i64) -> Result<i64, CreditsError> {
+    let significant = digits.trim_end_matches('0');
+    let zeros = digits.len().saturating_sub(significant.len());
+    let significant = significant.trim_start_matches('0');
+    if significant.is_empty() {
+        return Ok(0);
+    }
+    let count = |length: usize| i64::try_from(length).map_err(|_| CreditsError::OutOfRange);
+    let shift = exponent.saturating_add(count(zeros)?).saturating_sub(count(decimals)?).saturating_add(MICRO_DECIMALS);
+    let Ok(shift) = usize::try_from(shift) else { return Err(CreditsError::TooFine) };
+    if significant.len().saturating_add(shift) > DIGITS_MAX {
+        return Err(CreditsError::OutOfRange);
+    }
+    format!("{significant}{}", "0".repeat(shift)).parse().map_err(|_| CreditsError::OutOfRange)
 }
 
 impl Serialize for Credits {
@@ -222,7 +252,17 @@ mod tests {
     fn texts_that_are_no_amount_say_why() {
         let cases = [
             ("", CreditsError::NotANumber),
-            ("1e3", CreditsError::NotANumber),
+            ("1e", CreditsError::NotANumber),
+            ("1e+", CreditsError::NotANumber),
+            ("e3", CreditsError::NotANumber),
+            ("1e1.5", CreditsError::NotANumber),
+            ("1e--2", CreditsError::NotANumber),
+            ("+1", CreditsError::NotANumber),
+            ("1e-7", CreditsError::TooFine),
+            ("12e-7", CreditsError::TooFine),
+            ("1e-99999999999999999999", CreditsError::TooFine),
+            ("1e13", CreditsError::OutOfRange),
+            ("1e99999999999999999999", CreditsError::OutOfRange),
             (".5", CreditsError::NotANumber),
             ("1.", CreditsError::NotANumber),
             ("0.0000001", CreditsError::TooFine),
@@ -231,6 +271,26 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(text.parse::<Credits>(), Err(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_may_be_written_with_an_exponent_and_is_exact() {
+        let cases = [
+            ("1.0e+2", 100_000_000),
+            ("1e3", 1_000_000_000),
+            ("1E0", 1_000_000),
+            ("-2.5e1", -25_000_000),
+            ("1.2345678e1", 12_345_678),
+            ("120e-7", 12),
+            ("0.0000001e1", 1),
+            ("9.223372036854775807e12", i64::MAX),
+            ("0e99999999999999999999", 0),
+            ("0.00e-99999999999999999999", 0),
+        ];
+        for (text, micros) in cases {
+            assert_eq!(text.parse(), Ok(Credits::from_micros(micros)), "{text}");
+            assert_eq!(serde_json::from_str::<Credits>(text).unwrap().micros(), micros, "{text}");
         }
     }
 

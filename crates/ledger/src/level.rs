@@ -45,7 +45,7 @@ pub struct Level {
     pub percentage_used: PercentTenths,
     /// Whether the warning threshold is reached.
     pub is_near_limit: bool,
-    /// Whether nothing is left.
+    /// Whether nothing is left: at exactly 100 % too, where the next call is refused.
     pub is_over_limit: bool,
 }
 

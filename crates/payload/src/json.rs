@@ -58,7 +58,7 @@ impl<'a> Scanner<'a> {
         let first = self.peek();
         let from = self.at;
         match first {
-            Some(b'{') => self.object(|scanner, _key| scanner.value().map(drop))?,
+            Some(b'{') => self.object(|scanner, _key, _at| scanner.value().map(drop))?,
             Some(b'[') => self.array(|scanner| scanner.value().map(drop))?,
             Some(b'"') => drop(self.string()?),
             Some(b't') => self.word(b"true")?,
@@ -71,10 +71,10 @@ impl<'a> Scanner<'a> {
         Ok((from, self.at))
     }
 
-    /// Passes an object; `member` passes each value and is told the key, quotes and escapes and all.
+    /// Passes an object; `member` passes each value and is told the key, quotes and escapes and all, and where it begins.
     pub(crate) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &'a [u8]) -> Result<(), Fault>,
+        mut member: impl FnMut(&mut Self, &'a [u8], usize) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.pass(b'{', "an object was expected")?;
         self.deeper()?;
@@ -89,7 +89,7 @@ impl<'a> Scanner<'a> {
                 let key = self.text.get(from..to).unwrap_or_default();
                 self.pass(b':', "a colon was expected")?;
                 self.peek();
-                member(self, key)?;
+                member(self, key, from)?;
                 match self.peek() {
                     Some(b',') => self.at += 1,
                     Some(b'}') => break self.at += 1,

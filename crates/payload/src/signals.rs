@@ -186,7 +186,7 @@ impl Node {
         let from = scanner.at;
         match kind {
             // A member that stands twice counts as it stands last: what the first one gave is forgotten.
-            Some(b'{') if !self.below.is_empty() => scanner.object(|scanner, key| match self.member(key) {
+            Some(b'{') if !self.below.is_empty() => scanner.object(|scanner, key, _| match self.member(key) {
                 Some(node) => {
                     node.forget(found);
                     node.read(scanner, found)

@@ -1,22 +1,25 @@
 //! `usage` into a JSON answer, without disturbing a byte of the rest: no reordering, no other text of a number.
 //!
-//! A `usage` object that is there already keeps its other fields, in their place and as they were written. Where a name
-//! stands twice, the last one is meant, as in JavaScript.
+//! A `usage` object that is there already keeps its other fields, in their place and as they were written; the fields that
+//! are ours are ours alone, so that a client never takes a figure of the backend's for one of the gateway's. Where `usage`
+//! itself stands twice, the last one is meant, as in JavaScript.
 
 use crate::json::{Fault, Scanner, says};
 
 /// The member that is added.
 const MEMBER: &str = "usage";
+/// The fields of `usage` that nobody but us may set: one that we leave out is taken out.
+const OURS: [&str; 4] = ["creditsConsumed", "remainingCredits", "usageEventId", "warning"];
 
 /// The body with our members in its `usage`. `None` where the body is no JSON object in UTF-8: it goes out as it came.
 ///
-/// `usage` is our object's text, such as `{"creditsConsumed":28}`.
+/// `usage` is our object's text, such as `{"creditsConsumed":28}`, with no other members than ours.
 pub fn splice_usage(body: &[u8], usage: &str) -> Option<Vec<u8>> {
     std::str::from_utf8(body).ok()?;
-    let document = Places::find(body, &[MEMBER]).ok()?;
-    let edits = match document.value(0) {
+    let document = Document::read(body).ok()?;
+    let edits = match document.usage {
         None => vec![document.append(&format!("\"{MEMBER}\":{usage}"))],
-        Some((from, to)) if body.get(from) == Some(&b'{') => merge(body, from, to, usage)?,
+        Some((from, to)) if body.get(from) == Some(&b'{') => merge(body.get(from..to)?, from, usage).ok()?,
         Some((from, to)) => vec![Edit { from, to, text: usage.to_owned() }],
     };
     Some(apply(body, edits))
@@ -29,78 +32,99 @@ struct Edit {
     text: String,
 }
 
-/// Where an object has the members of certain names. The others are passed, not remembered: there may be millions.
-struct Places {
-    values: Vec<Option<(usize, usize)>>,
+/// Where the answer has its `usage`. The other members are passed, not remembered: there may be millions.
+struct Document {
+    usage: Option<(usize, usize)>,
     is_empty: bool,
     /// Where its closing brace is.
     end: usize,
 }
 
-impl Places {
-    /// Reads a text that is one object. Of members of the same name it finds the last.
-    fn find(text: &[u8], names: &[impl AsRef<str>]) -> Result<Self, Fault> {
+impl Document {
+    /// Reads a text that is one object. Of several `usage` it finds the last.
+    fn read(text: &[u8]) -> Result<Self, Fault> {
         let mut scanner = Scanner::new(text);
-        let mut places = Self { values: vec![None; names.len()], is_empty: true, end: 0 };
-        scanner.object(|scanner, key| {
+        let mut document = Self { usage: None, is_empty: true, end: 0 };
+        scanner.object(|scanner, key, _| {
             let value = scanner.value()?;
-            let wanted = names.iter().zip(&mut places.values).find(|(name, _)| says(key, name.as_ref()));
-            if let Some((_, place)) = wanted {
-                *place = Some(value);
+            if says(key, MEMBER) {
+                document.usage = Some(value);
             }
-            places.is_empty = false;
+            document.is_empty = false;
             Ok(())
         })?;
-        places.end = scanner.at - 1;
+        document.end = scanner.at - 1;
         scanner.end()?;
-        Ok(places)
+        Ok(document)
     }
 
-    /// Where the value of the name with that number is.
-    fn value(&self, number: usize) -> Option<(usize, usize)> {
-        *self.values.get(number)?
-    }
-
-    /// New members before the closing brace.
-    fn append(&self, members: &str) -> Edit {
+    /// A new member before the closing brace.
+    fn append(&self, member: &str) -> Edit {
         let comma = if self.is_empty { "" } else { "," };
-        Edit { from: self.end, to: self.end, text: format!("{comma}{members}") }
+        Edit { from: self.end, to: self.end, text: format!("{comma}{member}") }
     }
 }
 
-/// Our members into the object at `from..to`: replaced where they are, appended where they are not.
-fn merge(body: &[u8], from: usize, to: usize, usage: &str) -> Option<Vec<Edit>> {
-    let (names, values) = members(usage).ok()?;
-    let theirs = Places::find(body.get(from..to)?, &names).ok()?;
+/// Our members into their `usage`, which stands at `at` of the body: where the first of a name stands, ours replaces it;
+/// what else is under a name of ours goes, with one comma; what is missing comes last.
+fn merge(theirs: &[u8], at: usize, usage: &str) -> Result<Vec<Edit>, Fault> {
+    let mut ours = members(usage)?;
     let mut edits = Vec::new();
-    let mut missing = Vec::new();
-    for (number, (name, value)) in names.iter().zip(values).enumerate() {
-        match theirs.value(number) {
-            Some((there_from, there_to)) => {
-                edits.push(Edit { from: from + there_from, to: from + there_to, text: value.to_owned() });
-            }
-            None => missing.push(format!("\"{name}\":{value}")),
-        }
-    }
-    if !missing.is_empty() {
-        let appended = theirs.append(&missing.join(","));
-        edits.push(Edit { from: from + appended.from, to: from + appended.to, text: appended.text });
-    }
-    edits.sort_by_key(|edit| edit.from);
-    Some(edits)
-}
-
-/// The names and the values' texts of our own object, whose names have no escapes.
-fn members(usage: &str) -> Result<(Vec<&str>, Vec<&str>), Fault> {
-    let mut scanner = Scanner::new(usage.as_bytes());
-    let (mut names, mut values) = (Vec::new(), Vec::new());
-    scanner.object(|scanner, key| {
+    // Where the last member that stays ends, and where a run of those that go began.
+    let (mut kept_to, mut gone_from, mut gone_to) = (None, None, 0);
+    let mut scanner = Scanner::new(theirs);
+    scanner.object(|scanner, key, key_from| {
         let (from, to) = scanner.value()?;
-        names.push(std::str::from_utf8(key).unwrap_or_default().trim_matches('"'));
-        values.push(usage.get(from..to).unwrap_or_default());
+        match ours.iter_mut().find(|member| says(key, member.name)).map(|member| member.text.take()) {
+            // Not ours to set, or set already.
+            Some(None) => {
+                gone_from = gone_from.or(Some(key_from));
+                gone_to = to;
+            }
+            stays => {
+                if let Some(gone_from) = gone_from.take() {
+                    edits.push(Edit { from: at + gone_from, to: at + key_from, text: String::new() });
+                }
+                if let Some(Some(text)) = stays {
+                    edits.push(Edit { from: at + from, to: at + to, text: text.to_owned() });
+                }
+                kept_to = Some(to);
+            }
+        }
         Ok(())
     })?;
-    Ok((names, values))
+    if let Some(gone_from) = gone_from {
+        // Those at the end go with the comma before them.
+        edits.push(Edit { from: at + kept_to.unwrap_or(gone_from), to: at + gone_to, text: String::new() });
+    }
+    let missing = ours.iter().filter_map(|member| Some(format!("\"{}\":{}", member.name, member.text?)));
+    let missing = missing.collect::<Vec<_>>().join(",");
+    if !missing.is_empty() {
+        let comma = if kept_to.is_some() { "," } else { "" };
+        let end = at + scanner.at - 1;
+        edits.push(Edit { from: end, to: end, text: format!("{comma}{missing}") });
+    }
+    Ok(edits)
+}
+
+/// A member that is ours alone, and its value's text until it is written.
+struct Ours<'a> {
+    name: &'a str,
+    text: Option<&'a str>,
+}
+
+/// All that is ours: with its value's text where our own object has it. Our names have no escapes.
+fn members(usage: &str) -> Result<[Ours<'_>; 4], Fault> {
+    let mut ours = OURS.map(|name| Ours { name, text: None });
+    Scanner::new(usage.as_bytes()).object(|scanner, key, _| {
+        let (from, to) = scanner.value()?;
+        let text = usage.get(from..to);
+        if let Some(member) = ours.iter_mut().find(|member| says(key, member.name)) {
+            member.text = text;
+        }
+        Ok(())
+    })?;
+    Ok(ours)
 }
 
 fn apply(body: &[u8], edits: Vec<Edit>) -> Vec<u8> {

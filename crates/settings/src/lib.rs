@@ -108,6 +108,7 @@ impl Settings {
         let differs = [
             ("server.listen", self.server.listen != other.server.listen),
             ("server.max_in_flight", self.server.max_in_flight != other.server.max_in_flight),
+            ("server.max_arriving", self.server.max_arriving != other.server.max_arriving),
             ("server.threads", self.server.threads != other.server.threads),
             ("server.shutdown_grace", self.server.shutdown_grace != other.server.shutdown_grace),
             (

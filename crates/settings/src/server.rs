@@ -13,8 +13,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// A metered request's body, in bytes.
     pub max_body: u64,
-    /// Metered calls at once.
+    /// Metered calls at once, from when their body is there.
     pub max_in_flight: u64,
+    /// Bodies that are still coming, in bytes, all together.
+    pub max_arriving: u64,
     /// How long a metered request's body may take.
     pub body_timeout: Duration,
     /// How long calls on their way may go on after SIGTERM.
@@ -27,14 +29,24 @@ impl Server {
     pub(crate) fn read(document: &mut Document) -> Self {
         let seconds = Duration::from_secs;
         let mut section = Section::open(document, "server");
+        let listen = section.address("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        let max_body = section.size("max_body", 10 << 20, 1..=1 << 30);
         let read = Self {
-            listen: section.address("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
-            max_body: section.size("max_body", 10 << 20, 1..=1 << 30),
+            listen,
+            max_body,
             max_in_flight: section.count("max_in_flight", 4_096, 1..=1_000_000),
+            max_arriving: section.size("max_arriving", max_body.max(256 << 20), 1..=1 << 40),
             body_timeout: section.duration("body_timeout", seconds(30), Duration::from_millis(1)..=seconds(3_600)),
             shutdown_grace: section.duration("shutdown_grace", seconds(30), seconds(0)..=seconds(3_600)),
             threads: section.count("threads", 0, 0..=1_024),
         };
+        if read.max_arriving < read.max_body {
+            section.wrong(
+                "max_arriving",
+                "is less than max_body, so that a long body could never arrive",
+                "max_body or more",
+            );
+        }
         section.close();
         read
     }

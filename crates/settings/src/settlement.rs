@@ -17,11 +17,11 @@ pub enum Verdict {
 pub struct Settlement {
     /// The backend answered 4xx.
     pub client_error: Verdict,
-    /// It answered 5xx, or broke off before its answer was whole.
+    /// It answered 5xx, or broke off before anything of its answer was passed on.
     pub server_error: Verdict,
     /// It did not answer in time.
     pub timeout: Verdict,
-    /// A stream of its broke off.
+    /// It broke off after a part of its answer was passed on: a stream, or an answer that is too long to be kept.
     pub cut_stream: Verdict,
     /// The gateway died before the call ended.
     pub interrupted: Verdict,

@@ -7,7 +7,7 @@ use payload::events::EventRelay;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{Client, Coding, client_header, coding, frame};
+use super::{Client, Coding, broken, client_header, coding, foretell, frame};
 use crate::call::Call;
 use crate::forward::{Answer, NoAnswer};
 use crate::gateway::Gateway;
@@ -71,11 +71,6 @@ pub(super) async fn deliver(
     }
 }
 
-/// Ends the client's stream where it is, visibly.
-fn broken(why: &'static str) -> Stop {
-    pingora::Error::explain(pingora::ErrorType::ConnectionClosed, why).into_up().into()
-}
-
 fn stream_header(
     gateway: &Gateway,
     session: &mut Session,
@@ -85,10 +80,7 @@ fn stream_header(
     readable: bool,
 ) -> pingora::Result<ResponseHeader> {
     let mut header = client_header(answer, call)?;
-    header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())?;
-    if let Some(foretold) = settle::foretold(gateway, hold) {
-        foretold.set_headers(&mut header)?;
-    }
+    foretell(gateway, hold, &mut header)?;
     if readable {
         headers::strip_of_the_bytes(&mut header);
         header.remove_header(&header::CONTENT_LENGTH);

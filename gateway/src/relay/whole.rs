@@ -7,7 +7,7 @@ use payload::{content, splice};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{Client, Coding, client_header, coding, content_type, frame, give_up};
+use super::{Client, Coding, broken, client_header, coding, content_type, foretell, frame, give_up};
 use crate::call::Call;
 use crate::forward::{Answer, AnswerBody, NoAnswer};
 use crate::gateway::Gateway;
@@ -41,10 +41,21 @@ pub(super) async fn deliver(
                 settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
             send_whole(session, call, &header, bytes, &usage, bytes_max).await
         }
-        Ok(Kept::First(bytes)) => {
-            let usage =
-                settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
-            send_on(gateway, session, call, &header, bytes, body, &usage).await
+        Ok(Kept::First(first)) => {
+            let mut passed = client_header(&header, call)?;
+            let open = if header.status.is_success() {
+                foretell(gateway, &hold, &mut passed)?;
+                Some((hold, ending))
+            } else {
+                // What its status says is settled however it ends.
+                let ending = Ending { response_bytes: length(&first), ..ending };
+                settle::settle(gateway, call, hold, ending).await?.set_headers(&mut passed)?;
+                None
+            };
+            frame(session, &mut passed)?;
+            let mut client = Client::new(session);
+            client.header(passed, false).await;
+            send_on(gateway, call, client, first, body, open).await
         }
     }
 }
@@ -131,37 +142,39 @@ fn with_usage(answer: &ResponseHeader, bytes: &Bytes, usage: &Usage, bytes_max: 
     }
 }
 
-/// Passes an answer on that is too long to be kept. It is settled already; what follows is relayed as it comes.
+/// Passes an answer on that is too long to be kept, as it comes. One that is still open is settled when it has ended, as a
+/// stream is: what breaks off now has been passed on as far as it came. The last piece waits for the event.
 async fn send_on(
     gateway: &Gateway,
-    session: &mut Session,
     call: &mut Call,
-    answer: &ResponseHeader,
+    mut client: Client<'_>,
     first: Bytes,
     mut rest: AnswerBody,
-    usage: &Usage,
+    open: Option<(OpenHold, Ending)>,
 ) -> Result<(), Stop> {
-    let mut header = client_header(answer, call)?;
-    usage.set_headers(&mut header)?;
-    frame(session, &mut header)?;
-    let mut client = Client::new(session);
-    client.header(header, false).await;
-    client.body(first, false).await;
+    let mut response_bytes = length(&first);
+    let mut last = first;
     let ended = loop {
         match rest.next(gateway).await {
-            Ok(Some(piece)) => client.body(piece, false).await,
+            Ok(Some(piece)) => {
+                response_bytes = response_bytes.saturating_add(length(&piece));
+                client.body(std::mem::replace(&mut last, piece), false).await;
+            }
             Ok(None) => break true,
             Err(_) => break false,
         }
     };
     call.backend += rest.waited;
-    call.client_left = client.gone;
-    if ended {
-        client.body(Bytes::new(), true).await;
-        return Ok(());
+    if let Some((hold, ending)) = open {
+        let ending = Ending { response_bytes, cut: !ended, ..ending };
+        if let Err(unrecorded) = settle::settle(gateway, call, hold, ending).await {
+            call.refused = Some(unrecorded.code());
+            return Err(broken("the charge could not be recorded"));
+        }
     }
-    // A visibly broken answer: the length is short, or the last chunk is missing.
-    Err(pingora::Error::explain(pingora::ErrorType::ConnectionClosed, "the backend broke off").into_up().into())
+    client.body(last, ended).await;
+    call.client_left = client.gone;
+    if ended { Ok(()) } else { Err(broken("the backend broke off")) }
 }
 
 fn length(bytes: &Bytes) -> u64 {

@@ -101,6 +101,7 @@ pub(crate) fn object_text() -> impl Strategy<Value = String> {
             1 => Just(r#""\u0075sage""#.to_owned()),
             1 => Just(r#""creditsConsumed""#.to_owned()),
             1 => Just(r#""remaining\u0043redits""#.to_owned()),
+            1 => Just(r#""warning""#.to_owned()),
         ]
     };
     let leaf = prop_oneof![string, "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,2})?", "(true|false|null)"];

@@ -11,6 +11,7 @@ fn limits_hold_at_their_bounds_and_not_past_them() {
     for (section, key, inside, outside) in [
         ("server", "max_body", ["1", "1GiB"], ["0", "1073741825"]),
         ("server", "max_in_flight", ["1", "1000000"], ["0", "1000001"]),
+        ("server", "max_arriving", ["10MiB", "1024GiB"], ["10485759", "1099511627777"]),
         ("server", "body_timeout", ["1ms", "1h"], ["0ms", "3600001ms"]),
         ("server", "shutdown_grace", ["0s", "1h"], ["-1s", "3600001ms"]),
         ("server", "threads", ["0", "1024"], ["-1", "1025"]),
