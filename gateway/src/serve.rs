@@ -17,7 +17,7 @@ use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
-use store::SqliteStore;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -52,7 +52,7 @@ pub struct Running {
     /// Where operators call: metrics, health, the admin API.
     pub admin_address: SocketAddr,
     gateway: Arc<Gateway>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     stop_accepting: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     connections: JoinHandle<()>,
@@ -65,9 +65,9 @@ pub struct Running {
 pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let listener = bind(options.listen, "server.listen").await?;
     let admin_listener = bind(options.admin_listen, "admin.listen").await?;
-    let store = Arc::new(SqliteStore::open(options.store.clone()).await.context("database.url")?);
+    let store = store::open(options.store.clone()).await.context("database.url")?;
     let metrics = Metrics::new().context("metrics")?;
-    let journal = open_journal(&options, &metrics, &*clock, &store).await?;
+    let journal = open_journal(&options, &metrics, &*clock, &*store).await?;
     let hurry = Arc::new(Notify::new());
     let gateway = Arc::new(assemble(&options, clock, &store, journal, metrics, &hurry).await?);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -148,7 +148,7 @@ async fn open_journal(
     options: &Options,
     metrics: &Arc<Metrics>,
     clock: &dyn Clock,
-    store: &SqliteStore,
+    store: &dyn Store,
 ) -> Result<Journal, StartError> {
     let (opened, now, observer) = (options.journal.clone(), clock.now(), Arc::clone(metrics));
     let opening = tokio::task::spawn_blocking(move || Journal::open(opened, observer, now));
@@ -172,7 +172,7 @@ async fn open_journal(
 async fn assemble(
     options: &Options,
     clock: Arc<dyn Clock>,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     journal: Journal,
     metrics: Arc<Metrics>,
     hurry: &Arc<Notify>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger::{Credits, Outcome, PluginIdentity, Signals, Timestamp, UsageEvent, UsageEventId, UsageStore as _};
-use store::{Occupancy, Options, SqliteStore};
+use store::{Occupancy, Options};
 
 const BATCH: u64 = 500;
 
@@ -38,8 +38,7 @@ fn apply(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("usage.db").display());
-    let store =
-        runtime.block_on(SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway })).unwrap();
+    let store = runtime.block_on(store::open(Options { url, readers: 1, occupancy: Occupancy::Gateway })).unwrap();
     let mut number = 0;
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Elements(BATCH));

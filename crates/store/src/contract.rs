@@ -4,11 +4,11 @@ mod cases;
 
 use std::sync::Arc;
 
-use crate::{Occupancy, Options, SqliteStore};
+use crate::{Occupancy, Options, Store, open};
 
 /// A store that is gone after its test.
 pub(crate) struct Fresh {
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn Store>,
     folder: tempfile::TempDir,
 }
 
@@ -19,7 +19,7 @@ impl Fresh {
 
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(Self::options(&folder, Occupancy::Gateway)).await.unwrap());
+        let store = open(Self::options(&folder, Occupancy::Gateway)).await.unwrap();
         Self { store, folder }
     }
 
@@ -27,7 +27,7 @@ impl Fresh {
     pub(crate) async fn reopened(self) -> Self {
         self.store.close().await;
         drop(self.store);
-        let store = Arc::new(SqliteStore::open(Self::options(&self.folder, Occupancy::Gateway)).await.unwrap());
+        let store = open(Self::options(&self.folder, Occupancy::Gateway)).await.unwrap();
         Self { store, folder: self.folder }
     }
 }
@@ -62,31 +62,31 @@ cases! {
 #[tokio::test]
 async fn a_second_gateway_is_refused_and_a_companion_is_not() {
     let first = Fresh::new().await;
-    let second = SqliteStore::open(Fresh::options(&first.folder, Occupancy::Gateway)).await.unwrap_err();
+    let second = open(Fresh::options(&first.folder, Occupancy::Gateway)).await.err().unwrap();
     assert!(second.to_string().contains("is owned by another gateway"), "{second}");
-    assert!(SqliteStore::open(Fresh::options(&first.folder, Occupancy::Companion)).await.is_ok());
-    assert!(SqliteStore::open(Fresh::options(&first.folder, Occupancy::Visitor)).await.is_ok());
+    assert!(open(Fresh::options(&first.folder, Occupancy::Companion)).await.is_ok());
+    assert!(open(Fresh::options(&first.folder, Occupancy::Visitor)).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_database_has_one_owner_whatever_name_it_is_called_by() {
     let first = Fresh::new().await;
     let at = |name: &str| first.folder.path().join(name);
-    let open = async |name: &str| {
+    let opening = async |name: &str| {
         let url = format!("sqlite:{}", at(name).display());
-        let opened = SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await;
+        let opened = open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await;
         opened.err().map(|error| error.to_string()).unwrap_or_default()
     };
     std::os::unix::fs::symlink(at("usage.db"), at("link.db")).unwrap();
-    assert!(open("link.db").await.contains("is owned by another gateway"), "{}", open("link.db").await);
+    assert!(opening("link.db").await.contains("is owned by another gateway"), "{}", opening("link.db").await);
     std::fs::hard_link(at("usage.db"), at("hard.db")).unwrap();
-    assert!(open("hard.db").await.contains("has more than one name"), "{}", open("hard.db").await);
+    assert!(opening("hard.db").await.contains("has more than one name"), "{}", opening("hard.db").await);
 }
 
 #[tokio::test]
 async fn a_visitor_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = SqliteStore::open(Fresh::options(&folder, Occupancy::Visitor)).await.unwrap_err();
+    let missing = open(Fresh::options(&folder, Occupancy::Visitor)).await.err().unwrap();
     assert!(missing.to_string().contains("does not exist yet"), "{missing}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -95,7 +95,7 @@ async fn a_visitor_makes_nothing() {
 async fn addresses_that_are_none_are_refused() {
     for url in ["", "sqlite:", "sqlite::memory:", "postgres://localhost/usage", "usage.db", "sqlite:a.db?mode=ro"] {
         let options = Options { url: url.to_owned(), readers: 1, occupancy: Occupancy::Visitor };
-        let error = SqliteStore::open(options).await.unwrap_err();
+        let error = open(options).await.err().unwrap();
         assert!(error.to_string().contains("is no database address"), "{url}: {error}");
     }
 }

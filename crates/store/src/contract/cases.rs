@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Actor, Change, Changed, Credits, Directory as _, EventDefinition, HistoryFilter, ManagementUpdate, Member,
-    NewOrganization, OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus,
-    Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageStore as _, UserId,
+    Actor, Change, Changed, Credits, EventDefinition, HistoryFilter, ManagementUpdate, Member, NewOrganization,
+    OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus, Timestamp,
+    UsageEvent, UsageEventId, UsageLimits, UserId,
 };
 
 use super::Fresh;

@@ -1,0 +1,52 @@
+//! Which database an address means, and what every store can do beside the ledger's traits.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ledger::{Directory, UsageStore};
+
+use crate::error::OpenError;
+use crate::sqlite::SqliteStore;
+
+/// Where the database is and who opens it.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite:FILE`, relative to the working directory, or absolute.
+    pub url: String,
+    /// Reading connections.
+    pub readers: u32,
+    /// Who opens it.
+    pub occupancy: Occupancy,
+}
+
+impl fmt::Debug for Options {
+    /// An address may hold a password: it is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, readers, occupancy } = self;
+        f.debug_struct("Options").field("readers", readers).field("occupancy", occupancy).finish_non_exhaustive()
+    }
+}
+
+/// Who opens a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupancy {
+    /// A gateway: it owns the database; a second one is refused.
+    Gateway,
+    /// The admin API beside a gateway.
+    Companion,
+    /// Somebody who only looks: nothing is made or changed.
+    Visitor,
+}
+
+/// A database that is open.
+#[async_trait]
+pub trait Store: Directory + UsageStore {
+    /// Closes every connection.
+    async fn close(&self);
+}
+
+/// Opens the database that the address names; a gateway or companion brings its schema up to date.
+pub async fn open(options: Options) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(Arc::new(SqliteStore::open(options).await?))
+}
