@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ledger::{Credits, Outcome, PluginIdentity, Signals, Timestamp, UsageEvent, UsageEventId, UsageStore as _};
+use ledger::{Credits, Outcome, PluginIdentity, Signals, Timestamp, UsageEvent, UsageEventId};
 use store::{Occupancy, Options};
 
 const BATCH: u64 = 500;
