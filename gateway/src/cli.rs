@@ -3,6 +3,7 @@
 mod check;
 mod configuration;
 mod demo;
+mod drill;
 mod logging;
 mod plugin;
 mod run;
@@ -21,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   gateway demo                                   try everything, with a stand-in backend
   gateway --config config/gateway.toml           serve
   gateway check --config config/gateway.toml     say what is wrong with a configuration
+  gateway drill --config config/gateway.toml     prove that no limit is overspent
   gateway plugin inspect pricing-plugins/standard.wasm
   GATEWAY__SERVER__LISTEN=0.0.0.0:80 gateway --config config/gateway.toml";
 
@@ -53,6 +55,14 @@ enum Command {
     /// Start everything a newcomer needs: backend, organisations, users, gateway, admin API.
     #[command(after_help = "Example:\n  gateway demo --listen 127.0.0.1:8080")]
     Demo(demo::Demo),
+    /// Prove the limit: many calls at once, through gateways that are running, at a balance for a few.
+    #[command(after_help = "Examples:
+  gateway drill --config config/gateway.toml
+  gateway drill --config config/gateway.toml --calls 500 --credit-for 20 --instance http://10.0.0.1:8080 --instance http://10.0.0.2:8080
+
+As many calls as there is credit for reach the backend. The organisation is the drill's own, and is closed afterwards.
+The exit status is 1 where the promise broke or could not be proven.")]
+    Drill(drill::Drill),
     /// Look at a pricing plugin and try it, without a gateway.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -64,6 +74,7 @@ pub fn run(cli: Cli) -> ExitCode {
         (Some(Command::Run(of)), _) | (None, Some(of)) => run::run(&of.config),
         (Some(Command::Check(of)), _) => check::run(&of.config),
         (Some(Command::Demo(demo)), _) => demo::run(&demo),
+        (Some(Command::Drill(drill)), _) => drill::run(&drill),
         (Some(Command::Plugin(plugin)), _) => plugin::run(&plugin),
         (None, None) => {
             Err(Failure::Usage("say which configuration: gateway --config FILE, or try: gateway demo".to_owned()))

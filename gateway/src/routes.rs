@@ -60,6 +60,11 @@ impl Routes {
         rules.into_iter().map(|rules| Route::new(rules).map(Arc::new)).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The route that is configured with this path, or the first.
+    pub(crate) fn configured(&self, path: Option<&str>) -> Option<Arc<Route>> {
+        self.0.iter().find(|route| path.is_none_or(|path| *route.path == *path)).map(Arc::clone)
+    }
+
     /// Looks a request up. The method is matched after the path, so that no method slips past a metered path.
     pub(crate) fn find(&self, method: &Method, path: &CanonicalPath) -> Matched {
         let segments = path.segments();
@@ -107,6 +112,21 @@ impl Route {
             extractor: Extractor::new(rules.signals)?,
             methods: rules.methods,
         })
+    }
+
+    /// The first method with which it is metered.
+    pub(crate) fn method(&self) -> Method {
+        self.methods.first().cloned().unwrap_or(Method::POST)
+    }
+
+    /// A path of this route, for an organisation whose id needs no escaping.
+    pub(crate) fn path_for(&self, organization: &OrganizationId) -> String {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(literal) => literal.as_str(),
+            Segment::Organization => organization.as_str(),
+            Segment::Any => "drill",
+        });
+        segments.fold(String::new(), |path, segment| path + "/" + segment)
     }
 
     fn matches<S: AsRef<str>>(&self, segments: &[S], same: fn(&str, &str) -> bool) -> bool {
