@@ -122,7 +122,7 @@ async fn a_body_that_never_comes_whole_calls_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_take_no_place_from_others_and_are_bounded_by_their_bytes() {
     let world =
-        World::with(&[("SERVER__MAX_IN_FLIGHT", "1"), ("SERVER__MAX_BODY", "1000"), ("SERVER__MAX_ARRIVING", "1000")])
+        World::with(&[("SERVER__MAX_IN_FLIGHT", "2"), ("SERVER__MAX_BODY", "1000"), ("SERVER__MAX_ARRIVING", "1000")])
             .await;
     let long = world.diagnosis("acme", "ann").body(format!("{{}}{}", " ".repeat(900)));
     let mut slow = [Connection::open(world.running().address).await, Connection::open(world.running().address).await];
@@ -138,7 +138,7 @@ async fn slow_bodies_take_no_place_from_others_and_are_bounded_by_their_bytes() 
     };
     assert_eq!(refused.refusal(), (429, "too_many_in_flight".to_owned()));
     let slow = &mut slow[usize::from(!one_is_left)];
-    assert_eq!(world.call("acme", "ann").await.status, 200, "the one place is free");
+    assert_eq!(world.call("acme", "ann").await.status, 200, "both places are free");
     slow.send(&long.body_bytes()[600..]).await;
     assert_eq!(long.answer(slow).await.status, 200);
     assert_eq!(world.backend.calls(), 2);

@@ -19,6 +19,7 @@ mod credits;
 mod leaving;
 mod paths;
 mod plugins;
+mod protocols;
 mod refusals;
 mod restarts;
 mod seed;

@@ -38,7 +38,7 @@ pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
 pub use openapi::document;
 pub use operations::{Operations, operations_router};
-pub use paths::is_ours;
+pub use paths::{is_ours, is_reserved};
 pub use routes::router;
 pub use stand_alone::{KnownToTheGatewayOnly, NoLiveBook};
 

@@ -23,6 +23,17 @@ pub fn is_ours(path: &str) -> bool {
     }
 }
 
+/// Whether a route's template falls on what is the API's, now or later: what is below `/api/admin` and below an
+/// organisation's `usage` must not be metered.
+pub fn is_reserved(template: &str) -> bool {
+    let mut segments = template.strip_prefix("/api/").unwrap_or_default().split('/');
+    match segments.next() {
+        Some("admin") => true,
+        Some("organizations") => segments.nth(1) == Some("usage"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,9 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn no_route_may_fall_on_what_is_reserved() {
+        for (template, reserved) in [
+            ("/api/organizations/{orgId}/usage", true),
+            ("/api/organizations/{orgId}/usage/anything", true),
+            ("/api/admin/{orgId}/x", true),
+            ("/api/organizations/{orgId}/usages", false),
+            ("/api/organizations/{orgId}/structuring/usage", false),
+            ("/api/{orgId}/admin", false),
+            ("/admin/{orgId}", false),
+        ] {
+            assert_eq!(is_reserved(template), reserved, "{template}");
+        }
+    }
+
+    #[test]
     fn every_route_is_ours() {
         for path in crate::document().paths.paths.keys() {
-            assert!(is_ours(path), "{path}");
+            assert!(is_ours(path) && is_reserved(path), "{path}");
         }
     }
 }

@@ -15,7 +15,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sets the limits for this request and the connection after it.
 pub(crate) fn limit(session: &mut Session) {
-    session.set_keepalive(Some(KEEPALIVE_S));
+    // A connection that is to close stays so: an older client's, one with two framings, any while the gateway stops.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(KEEPALIVE_S));
+    }
     session.set_read_timeout(Some(READ_TIMEOUT));
     session.set_write_timeout(Some(WRITE_TIMEOUT));
     session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use http::Method;
 use ledger::Credits;
 use payload::signals::{SignalRules, TextJoin};
-use settings::{Settings, Verdict};
+use settings::{Database, Pricing, Settings, Verdict};
 use store::Occupancy;
 
 use crate::routes::{RouteRules, Routes};
@@ -16,6 +16,9 @@ use crate::upstream::UpstreamOptions;
 
 /// Reading connections to the database: for reports, and for organisations that call for the first time.
 const DATABASE_READERS: u32 = 4;
+
+/// What is wrong with a route on the paths of the admin API.
+pub(crate) const RESERVED: &str = "is one of the gateway's own paths";
 
 /// Everything that a gateway is started with.
 pub struct Options {
@@ -45,6 +48,9 @@ struct Reloadable {
 impl Options {
     /// The options of a configuration. Reads the secret's file.
     pub fn from_settings(settings: &Settings) -> anyhow::Result<Self> {
+        if let Some(route) = settings.routes.iter().find(|route| admin_api::is_reserved(&route.path)) {
+            anyhow::bail!("routes[{}].path: {} {RESERVED}", route.index, route.path);
+        }
         let Settings { server, upstream, admin, database, journal, auth, pricing, settlement, .. } = settings;
         Ok(Self {
             listen: server.listen,
@@ -53,24 +59,14 @@ impl Options {
             in_flight_max: usize::try_from(server.max_in_flight)?,
             arriving_bytes_max: usize::try_from(server.max_arriving)?,
             shutdown_grace: server.shutdown_grace,
-            store: store::Options {
-                url: database.url.clone(),
-                readers: DATABASE_READERS,
-                occupancy: Occupancy::Gateway,
-            },
+            store: store_options(database),
             journal: journal::Options {
                 bytes_max: journal.max_bytes,
                 disk_free_bytes_min: journal.min_free_disk,
                 ..journal::Options::new(&journal.directory)
             },
             access: admin_api::access_options(auth)?,
-            pricing: pricing::Options {
-                memory_bytes_max: usize::try_from(pricing.max_memory)?,
-                time_max: pricing.max_time,
-                credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
-                    .context("pricing.max_credits_per_call")?,
-                ..pricing::Options::new(&pricing.plugin)
-            },
+            pricing: pricing_options(pricing)?,
             upstream: UpstreamOptions {
                 host: upstream.host.clone(),
                 port: upstream.port,
@@ -101,6 +97,22 @@ impl Options {
             settlement: *settlement,
         })
     }
+}
+
+/// The database, as the gateway that owns it opens it.
+pub(crate) fn store_options(database: &Database) -> store::Options {
+    store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway }
+}
+
+/// The plugin and what it may use.
+pub(crate) fn pricing_options(pricing: &Pricing) -> anyhow::Result<pricing::Options> {
+    Ok(pricing::Options {
+        memory_bytes_max: usize::try_from(pricing.max_memory)?,
+        time_max: pricing.max_time,
+        credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
+            .context("pricing.max_credits_per_call")?,
+        ..pricing::Options::new(&pricing.plugin)
+    })
 }
 
 fn policy(settlement: settings::Settlement) -> SettlementPolicy {

@@ -38,9 +38,12 @@ pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut C
         header.append_header(name.clone(), value.clone())?;
     }
     headers::strip_from_answer(&mut header);
-    header.insert_header(header::CONTENT_LENGTH, body.len())?;
-    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
     let head = session.req_header().method == Method::HEAD;
+    if !head {
+        // What HEAD answers has the length that GET would have: the API says it.
+        header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
     session.write_response_header(Box::new(header), head).await?;
     if !head {
         session.write_response_body(Some(body), true).await?;

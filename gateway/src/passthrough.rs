@@ -1,5 +1,6 @@
 //! Requests that are no business of ours: through Pingora's own phases, untouched but for the request's name.
 
+use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, ErrorType};
@@ -14,8 +15,13 @@ pub(crate) fn request(header: &mut RequestHeader, call: &Call) -> pingora::Resul
     header.insert_header(headers::REQUEST_ID, call.request_id.as_str())
 }
 
-/// Names the request for the client, unless the backend did.
-pub(crate) fn response(header: &mut ResponseHeader, call: &Call) -> pingora::Result<()> {
+/// Names the request for the client, unless the backend did, and frames the answer as the client understands it.
+pub(crate) fn response(session: &mut Session, header: &mut ResponseHeader, call: &Call) -> pingora::Result<()> {
+    if session.req_header().version == Version::HTTP_10 && header.headers.contains_key(header::TRANSFER_ENCODING) {
+        // An older client knows no chunks: its answer ends where the connection does.
+        header.remove_header(&header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
     if header.headers.contains_key(headers::REQUEST_ID) {
         return Ok(());
     }

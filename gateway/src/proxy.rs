@@ -49,11 +49,11 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         header: &mut ResponseHeader,
         call: &mut Call,
     ) -> pingora::Result<()> {
-        passthrough::response(header, call)
+        passthrough::response(session, header, call)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &pingora::Error, call: &mut Call) -> FailToProxy {

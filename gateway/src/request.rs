@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::{Version, header};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use refusal::Refusal;
 
@@ -43,6 +45,7 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
     if let Some(id) = session.get_header(&headers::REQUEST_ID).and_then(|id| sound_request_id(id.as_bytes())) {
         call.request_id = id;
     }
+    names_its_host(session.req_header())?;
     let path = canonical::read(path_of(session)).map_err(Refusal::PathNotCanonical)?;
     if admin_api::is_ours(session.req_header().uri.path()) {
         call.route = gateway.metrics.own_route();
@@ -69,6 +72,15 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
         Matched::LookAlike => Err(Refusal::PathNotCanonical("the look of a metered path without being one").into()),
         Matched::NoSuchOrganization => Err(Refusal::Forbidden.into()),
     }
+}
+
+/// HTTP/1.1 requires a host (RFC 9112 §3.2); that there is no more than one was seen to when the header was read.
+fn names_its_host(request: &RequestHeader) -> Result<(), Refusal> {
+    if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
+        let allowed = "The Host field is missing; allowed: one, as HTTP/1.1 requires.";
+        return Err(Refusal::InvalidRequest(allowed.to_owned()));
+    }
+    Ok(())
 }
 
 /// The path as it came over the wire, without its query: what is read is what is sent on.

@@ -6,13 +6,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::faults::{Fault, Faults};
+use crate::places::Places;
 
 /// What the names of our variables start with.
 const PREFIX: &str = "GATEWAY__";
 
 /// A configuration, and the faults found in it so far.
 pub(crate) struct Document {
-    file: String,
+    places: Places,
     root: Table,
     faults: Vec<Fault>,
     sections: Vec<&'static str>,
@@ -62,7 +63,7 @@ impl Document {
             Faults::one(Fault { line, ..Fault::file(file, error.message().replace('\n', " ")) })
         })?;
         let mut document = Self {
-            file: file.to_owned(),
+            places: Places::new(file),
             root: source.table(root.get_ref()),
             faults: Vec::new(),
             sections: Vec::new(),
@@ -102,36 +103,33 @@ impl Document {
         }
     }
 
-    /// Notes a fault that has no place of its own.
+    /// Remembers where a key or section stands.
+    pub(crate) fn note(&mut self, key: String, origin: &Origin) {
+        self.places.note(key, origin);
+    }
+
+    /// Whether no fault of this key is known.
+    pub(crate) fn is_sound(&self, key: &str) -> bool {
+        self.faults.iter().all(|fault| fault.key != key)
+    }
+
+    /// Notes a fault of a key that was read, or that is between keys.
     pub(crate) fn fault(&mut self, key: &str, what: &str, allowed: &str) {
-        let fault =
-            Fault { key: key.to_owned(), allowed: allowed.to_owned(), ..Fault::file(&self.file, what.to_owned()) };
-        self.faults.push(fault);
+        self.faults.push(self.places.fault(key, what, allowed));
     }
 
     /// Notes a fault of a value.
     pub(crate) fn fault_at(&mut self, origin: &Origin, key: &str, what: &str, allowed: &str) {
-        let (origin, line) = match origin {
-            Origin::Line(line) => (self.file.clone(), Some(*line)),
-            Origin::Variable(name, _) => (name.clone(), None),
-        };
-        self.faults.push(Fault {
-            origin,
-            line,
-            key: key.to_owned(),
-            what: what.to_owned(),
-            allowed: allowed.to_owned(),
-        });
+        self.faults.push(self.places.fault_at(origin, key, what, allowed));
     }
 
-    /// Whatever was not asked for is unknown. Then: all faults, or none.
-    pub(crate) fn finish(mut self) -> Result<(), Faults> {
+    /// Whatever was not asked for is unknown. Then: all faults, and where everything stands.
+    pub(crate) fn finish(mut self) -> (Vec<Fault>, Places) {
         let allowed = self.sections.join(", ");
         for (name, item) in std::mem::take(&mut self.root) {
             self.fault_at(&item.origin, &name, "is unknown", &allowed);
         }
-        self.faults.sort_by_key(|fault| fault.line);
-        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+        (self.faults, self.places)
     }
 
     fn overlay(&mut self, name: &str, path: &str, text: &str) {

@@ -9,8 +9,10 @@ mod auth;
 mod database;
 mod document;
 mod faults;
+mod inspected;
 mod journal;
 mod log;
+mod places;
 mod pricing;
 mod routes;
 mod secret;
@@ -27,6 +29,7 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use database::Database;
 pub use faults::{Fault, Faults};
+pub use inspected::Inspected;
 pub use journal::Journal;
 pub use log::{Log, LogFormat};
 pub use pricing::Pricing;
@@ -65,13 +68,22 @@ pub struct Settings {
 
 /// Reads a file, then what the environment sets over it (`GATEWAY__SECTION__KEY`).
 pub fn load(file: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Settings, Faults> {
+    inspect(file, env)?.into_settings()
+}
+
+/// Reads the same for somebody who wants to look on where there are faults. Refused only where there is nothing to read.
+pub fn inspect(file: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Inspected, Faults> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| Faults::one(Fault::file(&name, error.to_string())))?;
-    parse(&name, &text, env)
+    read(&name, &text, env)
 }
 
 /// Reads a configuration from its text; `name` is the file's, for faults.
 pub fn parse(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Settings, Faults> {
+    read(name, text, env)?.into_settings()
+}
+
+fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Inspected, Faults> {
     let mut document = Document::read(name, text, env)?;
     let settings = Settings {
         server: Server::read(&mut document),
@@ -92,8 +104,7 @@ pub fn parse(name: &str, text: &str, env: impl IntoIterator<Item = (String, Stri
     if backend.is_ok_and(|backend| backend == settings.server.listen) {
         document.fault("upstream.url", "is server.listen: the gateway would call itself", "the address of the backend");
     }
-    document.finish()?;
-    Ok(settings)
+    Ok(Inspected::new(settings, document.finish()))
 }
 
 /// Whether both cannot be listened on; port 0 lets the system pick one.

@@ -22,6 +22,8 @@ pub enum TextJoin {
 /// One of `[[routes]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
+    /// Its place in the list, from 0: what faults call it.
+    pub index: usize,
     /// Methods, in capitals.
     pub methods: Vec<String>,
     /// The path, with `{orgId}` once.
@@ -50,7 +52,7 @@ pub(crate) fn read(document: &mut Document) -> Vec<Route> {
     for (index, item) in items.into_iter().enumerate() {
         let origin = item.origin.clone();
         let name = format!("routes[{index}]");
-        let Some(route) = read_one(document, &name, item) else { continue };
+        let Some(route) = read_one(document, index, item) else { continue };
         if let Some(before) = routes.iter().find(|before| route.is_ambiguous_with(before)) {
             let what = format!("matches the same requests as a route before it: {} and {}", route.path, before.path);
             document.fault_at(&origin, &format!("{name}.path"), &what, "one route a method and path");
@@ -60,17 +62,14 @@ pub(crate) fn read(document: &mut Document) -> Vec<Route> {
     routes
 }
 
-fn read_one(document: &mut Document, name: &str, item: Item) -> Option<Route> {
+fn read_one(document: &mut Document, index: usize, item: Item) -> Option<Route> {
+    let name = format!("routes[{index}]");
     let Value::Table(keys) = item.value else {
-        document.fault_at(&item.origin, name, "is no route", "a table with methods, path and event_type");
+        document.fault_at(&item.origin, &name, "is no route", "a table with methods, path and event_type");
         return None;
     };
-    let mut section = Section::of(document, name.to_owned(), keys, Some(item.origin));
-    let methods = section.list("methods");
-    let is_method = |method: &String| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
-    if methods.is_empty() || !methods.iter().all(is_method) {
-        section.wrong("methods", "is missing or no list of methods", "a list such as [\"POST\"]");
-    }
+    let mut section = Section::of(document, name, keys, Some(item.origin));
+    let methods = methods(&mut section);
     let path = section.required("path", PATHS);
     if !path.is_empty() && !is_template(&path) {
         section.wrong("path", &format!("is \"{path}\""), PATHS);
@@ -90,9 +89,22 @@ fn read_one(document: &mut Document, name: &str, item: Item) -> Option<Route> {
         section.wrong("session", "is no JSON pointer", POINTERS);
     }
     section.close();
-    Some(Route { methods, path, event_type: event_type.ok()?, text, text_join, flags, scalars, session })
+    Some(Route { index, methods, path, event_type: event_type.ok()?, text, text_join, flags, scalars, session })
 }
 
+fn methods(section: &mut Section<'_>) -> Vec<String> {
+    let is_there = section.has("methods");
+    let methods = section.list("methods");
+    let is_method = |method: &String| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+    if let Some(other) = methods.iter().find(|method| !is_method(method)) {
+        section.wrong("methods", &format!("has {other:?}"), METHODS);
+    } else if methods.is_empty() && section.is_sound("methods") {
+        section.wrong("methods", if is_there { "has no method" } else { "is missing" }, METHODS);
+    }
+    methods
+}
+
+const METHODS: &str = "a list of methods in capital letters, such as [\"POST\"]";
 const PATHS: &str =
     "a path such as /api/organizations/{orgId}/analyze: {orgId} once, no empty or dot segments, no escapes";
 const EVENT_TYPES: &str = "an event type of 1 to 128 bytes, such as structuring_diagnose";

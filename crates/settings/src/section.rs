@@ -12,9 +12,8 @@ use crate::units;
 pub(crate) struct Section<'a> {
     document: &'a mut Document,
     name: String,
-    origin: Option<Origin>,
     keys: Table,
-    known: Vec<(&'static str, Option<Origin>)>,
+    known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -25,12 +24,15 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn of(document: &'a mut Document, name: String, keys: Table, origin: Option<Origin>) -> Self {
-        Self { document, name, origin, keys, known: Vec::new() }
+        if let Some(origin) = &origin {
+            document.note(name.clone(), origin);
+        }
+        Self { document, name, keys, known: Vec::new() }
     }
 
     /// Whatever was not asked for is unknown.
     pub(crate) fn close(mut self) {
-        let allowed = self.known.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
+        let allowed = self.known.join(", ");
         for (key, item) in std::mem::take(&mut self.keys) {
             self.document.fault_at(&item.origin, &format!("{}.{key}", self.name), "is unknown", &allowed);
         }
@@ -38,17 +40,25 @@ impl<'a> Section<'a> {
 
     /// Notes a fault of a key that was read: where it stands, or where its section begins if it stands nowhere.
     pub(crate) fn wrong(&mut self, key: &str, what: &str, allowed: &str) {
-        let place = self.known.iter().find(|(known, _)| *known == key).and_then(|(_, origin)| origin.as_ref());
-        let name = format!("{}.{key}", self.name);
-        match place.or(self.origin.as_ref()) {
-            Some(origin) => self.document.fault_at(origin, &name, what, allowed),
-            None => self.document.fault(&name, what, allowed),
-        }
+        self.document.fault(&format!("{}.{key}", self.name), what, allowed);
+    }
+
+    /// Whether a key that was not read yet is there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Whether no fault of a key that was read is known.
+    pub(crate) fn is_sound(&self, key: &str) -> bool {
+        self.document.is_sound(&format!("{}.{key}", self.name))
     }
 
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Item> {
         let item = self.keys.remove(key);
-        self.known.push((key, item.as_ref().map(|item| item.origin.clone())));
+        if let Some(item) = &item {
+            self.document.note(format!("{}.{key}", self.name), &item.origin);
+        }
+        self.known.push(key);
         item
     }
 
@@ -67,7 +77,7 @@ impl<'a> Section<'a> {
 
     /// A text that must be there.
     pub(crate) fn required(&mut self, key: &'static str, allowed: &str) -> String {
-        let is_there = self.keys.contains_key(key);
+        let is_there = self.has(key);
         match self.text(key) {
             Some(text) if !text.is_empty() => return text,
             Some(_) => self.wrong(key, "is empty", allowed),

@@ -137,7 +137,15 @@ fn routes_that_cannot_be_meant_are_refused() {
     let route = |keys: &str| faults(&format!("{SHORTEST}\n[[routes]]\n{keys}"));
     let cases = [
         ("path = \"/a/{orgId}\"\nevent_type = \"e\"", "routes[0].methods: is missing"),
-        ("methods = [\"post\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"", "routes[0].methods"),
+        (
+            "methods = [\"post\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"",
+            "test.toml:12: routes[0].methods: has \"post\"; allowed: a list of methods in capital letters",
+        ),
+        (
+            "methods = [\"PUT\", \"POS T\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"",
+            "test.toml:12: routes[0].methods: has \"POS T\"; allowed: a list of methods in capital letters",
+        ),
+        ("methods = []\npath = \"/a/{orgId}\"\nevent_type = \"e\"", "test.toml:12: routes[0].methods: has no method"),
         ("methods = [\"POST\"]\nevent_type = \"e\"", "routes[0].path: is missing"),
         ("methods = [\"POST\"]\npath = \"/a\"\nevent_type = \"e\"", "routes[0].path: is \"/a\""),
         ("methods = [\"POST\"]\npath = \"/a/{orgId}/{orgId}\"\nevent_type = \"e\"", "routes[0].path"),
@@ -208,6 +216,8 @@ fn listeners_and_backend_must_not_meet() {
     assert!(
         meet("127.0.0.1:9000", "127.0.0.1:9001", "http://127.0.0.1:9000").contains("upstream.url: is server.listen")
     );
+    let in_one_file = format!("{SHORTEST}[server]\nlisten = \"127.0.0.1:9\"\n[admin]\nlisten = \"127.0.0.1:9\"\n");
+    assert!(faults(&in_one_file).starts_with("test.toml:13: admin.listen: is also server.listen"), "it has its line");
     assert_eq!(meet("127.0.0.1:9000", "127.0.0.2:9000", elsewhere), "");
     assert_eq!(meet("127.0.0.1:0", "127.0.0.1:0", elsewhere), "", "the system picks them");
 }

@@ -1,98 +1,163 @@
-//! `gateway check`: everything that `run` would load, tried without serving; one line a fault. It makes and changes
-//! nothing.
+//! `gateway check`: everything that `run` would load, tried without serving; one line a fault, all of them in one run. It
+//! makes and changes nothing.
 
-use std::path::Path;
+mod disk;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use access::Authenticator;
+use access::{Authenticator, KeySource};
 use ledger::{Clock, EventType, SystemClock};
 use pricing::Plugin;
-use settings::Settings;
+use settings::{Auth, Inspected};
 use store::{Occupancy, OpenError};
 
 use super::run::runtime;
 use super::{Failure, configuration, say};
-use crate::Options;
+use crate::options::{RESERVED, pricing_options, store_options};
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
-    let settings = match configuration::load(file) {
-        Ok(settings) => settings,
-        Err(Failure::Usage(faults)) => return Err(Failure::Faults(faults.lines().map(str::to_owned).collect())),
-        Err(other) => return Err(other),
-    };
-    let faults = runtime(1)?.block_on(faults(&settings));
+    let mut inspected = configuration::inspect(file).map_err(|faults| Failure::Faults(lines(&faults.0)))?;
+    runtime(1)?.block_on(look(&mut inspected));
+    let faults = inspected.faults();
     if faults.is_empty() {
         say(&format!("{}: sound", file.display()));
         return Ok(());
     }
-    Err(Failure::Faults(faults.into_iter().map(|fault| format!("{}: {fault}", file.display())).collect()))
+    Err(Failure::Faults(lines(&faults)))
 }
 
-async fn faults(settings: &Settings) -> Vec<String> {
-    let mut faults = Vec::new();
-    let options = match Options::from_settings(settings) {
-        Ok(options) => options,
-        Err(error) => return vec![format!("{error:#}")],
-    };
-    if let Err(error) = options.rules() {
-        faults.push(format!("routes: {error:#}"));
+fn lines(faults: &[settings::Fault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
+
+/// Looks at every file and address that the configuration names, where its own key is sound.
+async fn look(inspected: &mut Inspected) {
+    own_paths(inspected);
+    keys(inspected).await;
+    backend(inspected).await;
+    let plugin = plugin(inspected);
+    let defined = database(inspected).await;
+    journal(inspected);
+    event_types(inspected, plugin.as_ref(), defined.as_deref());
+}
+
+fn own_paths(inspected: &mut Inspected) {
+    for route in inspected.settings.routes.clone() {
+        if admin_api::is_reserved(&route.path) {
+            let allowed = "a path that is not below /api/admin or an organization's usage";
+            inspected.fault(&format!("routes[{}].path", route.index), &format!("{} {RESERVED}", route.path), allowed);
+        }
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let access = options.access.clone();
-    // Asking an address for its keys blocks.
-    match tokio::task::spawn_blocking(move || Authenticator::start(access, clock).map(drop)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => faults.push(format!("auth: {error}")),
-        Err(error) => faults.push(format!("auth: {error}")),
-    }
-    if tokio::net::lookup_host((settings.upstream.host.as_str(), settings.upstream.port)).await.is_err() {
-        faults.push(format!(
-            "upstream.url: {} does not resolve; allowed: a host name or address",
-            settings.upstream.host
-        ));
-    }
-    let plugin = match Plugin::load(&options.pricing) {
-        Ok(plugin) => Some(plugin),
+}
+
+/// Each source of keys by itself, so that one does not hide another.
+async fn keys(inspected: &mut Inspected) {
+    let auth = inspected.settings.auth.clone();
+    let sources = match admin_api::access_options(&auth) {
+        Ok(options) => vec![options],
         Err(error) => {
-            faults.push(format!("pricing.plugin: {}: {error}", options.pricing.path.display()));
-            None
+            let why = format!("{error:#}");
+            let why = why.strip_prefix("auth.hs256_secret_file: ").unwrap_or(&why);
+            inspected.fault("auth.hs256_secret_file", why, "a file that can be read");
+            admin_api::access_options(&Auth { hs256_secret_file: None, ..auth }).into_iter().collect()
         }
     };
-    let defined = defined(&options, &mut faults).await;
-    for (index, route) in settings.routes.iter().enumerate() {
-        let event_type = &route.event_type;
-        if defined.as_ref().is_some_and(|defined| !defined.contains(event_type)) {
-            faults.push(format!(
-                "routes[{index}].event_type: {event_type} has no event definition; allowed: one that has"
-            ));
-        }
-        if plugin.as_ref().is_some_and(|plugin| !plugin.prices(event_type)) {
-            faults.push(format!(
-                "routes[{index}].event_type: {event_type} is not priced by the plugin; allowed: one that is"
-            ));
+    for source in sources.iter().flat_map(|options| &options.keys) {
+        let (key, allowed) = match source {
+            KeySource::Address(_) | KeySource::File(_) => ("auth.jwks", "a JWKS with a key of ours that can be read"),
+            KeySource::Secret(_) => ("auth.hs256_secret_file", "a secret of 32 bytes or more"),
+        };
+        let auth = &inspected.settings.auth;
+        let access = access::Options::new(&auth.issuer, &auth.audience, vec![source.clone()]);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        // Asking an address for its keys blocks.
+        match tokio::task::spawn_blocking(move || Authenticator::start(access, clock).map(drop)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => inspected.fault(key, &error.to_string(), allowed),
+            Err(error) => inspected.fault(key, &error.to_string(), allowed),
         }
     }
-    faults
+}
+
+async fn backend(inspected: &mut Inspected) {
+    let (host, port) = (inspected.settings.upstream.host.clone(), inspected.settings.upstream.port);
+    if inspected.is_sound("upstream.url") && tokio::net::lookup_host((host.as_str(), port)).await.is_err() {
+        inspected.fault("upstream.url", &format!("{host} does not resolve"), "a host name or address");
+    }
+}
+
+fn plugin(inspected: &mut Inspected) -> Option<Plugin> {
+    if !inspected.is_sound("pricing.plugin") {
+        return None;
+    }
+    let path = inspected.settings.pricing.plugin.display().to_string();
+    let loaded = pricing_options(&inspected.settings.pricing).map(|options| Plugin::load(&options));
+    let why = match loaded {
+        Ok(Ok(plugin)) => return Some(plugin),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("{error:#}"),
+    };
+    inspected.fault("pricing.plugin", &format!("{path}: {why}"), "a pricing plugin's file");
+    None
 }
 
 /// The event types that have a definition; `None` where the database is not there yet and will be made.
-async fn defined(options: &Options, faults: &mut Vec<String>) -> Option<Vec<EventType>> {
-    let visit = store::Options { occupancy: Occupancy::Visitor, ..options.store.clone() };
-    let store = match store::open(visit).await {
-        Ok(store) => store,
+async fn database(inspected: &mut Inspected) -> Option<Vec<EventType>> {
+    const KEY: &str = "database.url";
+    const ALLOWED: &str = "a file that can be made, read and written";
+    if !inspected.is_sound(KEY) {
+        return None;
+    }
+    let url = inspected.settings.database.url.clone();
+    if let Some(why) = file_of(&url).and_then(|file| disk::file_fault(&file)) {
+        inspected.fault(KEY, &why, ALLOWED);
+        return None;
+    }
+    let visit = store::Options { occupancy: Occupancy::Visitor, ..store_options(&inspected.settings.database) };
+    let read = match store::open(visit).await {
         Err(OpenError::Missing(_)) => return None,
-        Err(error) => {
-            faults.push(format!("database.url: {error}"));
-            return None;
+        Err(error) => Err(error.to_string()),
+        Ok(store) => {
+            let read = store.event_definitions().await.map_err(|error| error.to_string());
+            store.close().await;
+            read
         }
     };
-    let definitions = store.event_definitions().await;
-    store.close().await;
-    match definitions {
+    match read {
         Ok(definitions) => Some(definitions.into_iter().map(|definition| definition.event_type).collect()),
-        Err(error) => {
-            faults.push(format!("database.url: {error}"));
+        Err(why) => {
+            inspected.fault(KEY, &why, ALLOWED);
             None
         }
     }
 }
+
+/// The file of an embedded database.
+fn file_of(url: &str) -> Option<PathBuf> {
+    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(PathBuf::from)
+}
+
+fn journal(inspected: &mut Inspected) {
+    if !inspected.is_sound("journal.directory") {
+        return;
+    }
+    if let Some(why) = disk::folder_fault(&inspected.settings.journal.directory) {
+        inspected.fault("journal.directory", &why, "a folder that can be made and written to");
+    }
+}
+
+fn event_types(inspected: &mut Inspected, plugin: Option<&Plugin>, defined: Option<&[EventType]>) {
+    for route in inspected.settings.routes.clone() {
+        let (key, event_type) = (format!("routes[{}].event_type", route.index), route.event_type);
+        if defined.is_some_and(|defined| !defined.contains(&event_type)) {
+            inspected.fault(&key, &format!("{event_type} has no event definition"), "one that has");
+        }
+        if plugin.is_some_and(|plugin| !plugin.prices(&event_type)) {
+            inspected.fault(&key, &format!("{event_type} is not priced by the plugin"), "one that is");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,9 @@ async fn keep(
 ) -> Result<Kept, NoAnswer> {
     let promised = header.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let Some(first) = body.next(gateway).await? else { return Ok(Kept::Whole(Bytes::new())) };
+    if first.len() > bytes_max {
+        return Ok(Kept::First(first));
+    }
     if promised == Some(first.len()) {
         // The end is read too, so that the connection can be kept.
         return match body.next(gateway).await? {
@@ -148,12 +151,14 @@ async fn send_on(
     gateway: &Gateway,
     call: &mut Call,
     mut client: Client<'_>,
-    first: Bytes,
+    mut first: Bytes,
     mut rest: AnswerBody,
     open: Option<(OpenHold, Ending)>,
 ) -> Result<(), Stop> {
     let mut response_bytes = length(&first);
-    let mut last = first;
+    // What is kept so far is long: all of it but a byte goes out at once.
+    let mut last = first.split_off(first.len().saturating_sub(1));
+    client.body(first, false).await;
     let ended = loop {
         match rest.next(gateway).await {
             Ok(Some(piece)) => {
