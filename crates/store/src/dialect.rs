@@ -61,6 +61,16 @@ pub(crate) enum Column<'a> {
     Integer(Vec<i64>),
 }
 
+impl Column<'_> {
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(texts) => texts.len(),
+            Self::Integer(integers) => integers.len(),
+        }
+    }
+}
+
 impl<'a> Batch<'a> {
     /// Adds a column of texts.
     pub(crate) fn texts<T: Into<Cow<'a, str>>>(mut self, texts: impl Iterator<Item = T>) -> Self {
@@ -87,9 +97,6 @@ impl<'a> Batch<'a> {
 
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
-        self.columns.first().map_or(0, |column| match column {
-            Column::Text(texts) => texts.len(),
-            Column::Integer(integers) => integers.len(),
-        })
+        self.columns.first().map_or(0, Column::len)
     }
 }

@@ -9,6 +9,7 @@ mod directory;
 mod error;
 mod open;
 mod ops;
+mod postgres;
 mod price_list;
 mod sql_store;
 mod sqlite;
@@ -18,5 +19,5 @@ mod usage;
 mod contract;
 
 pub use error::OpenError;
-pub use open::{Occupancy, Options, Store, open};
+pub use open::{Maintained, Occupancy, Options, Ownership, Store, open};
 pub use price_list::standard_definitions;

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger::{Directory, UsageStore};
+use ledger::{Directory, Period, StoreError, Timestamp, UsageStore};
+use tokio::sync::watch;
 
 use crate::error::OpenError;
+use crate::postgres::{self, PostgresStore};
 use crate::sqlite::SqliteStore;
 
 /// Where the database is and who opens it.
@@ -44,9 +46,44 @@ pub enum Occupancy {
 pub trait Store: Directory + UsageStore {
     /// Closes every connection.
     async fn close(&self);
+
+    /// Whether this process owns the database, now and from now on.
+    fn ownership(&self) -> watch::Receiver<Ownership>;
+
+    /// Makes what the coming months need, and drops the usage events of months more than `keep_months` back, where the
+    /// database keeps months apart. Balances and rollups stay.
+    async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError>;
+}
+
+/// Whether a process owns the database: only then may it spend from balances that it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// It does, for the n-th time. What was read under an earlier number may be old.
+    Held(u64),
+    /// It does not, or cannot know.
+    Lost,
+}
+
+impl Ownership {
+    /// What somebody sees who is no gateway.
+    pub(crate) fn never() -> watch::Receiver<Self> {
+        watch::channel(Self::Lost).1
+    }
+}
+
+/// What upkeep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Months for which there is room now.
+    pub made: Vec<Period>,
+    /// Months whose usage events are gone.
+    pub dropped: Vec<Period>,
 }
 
 /// Opens the database that the address names; a gateway or companion brings its schema up to date.
 pub async fn open(options: Options) -> Result<Arc<dyn Store>, OpenError> {
+    if postgres::is_address(&options.url) {
+        return Ok(Arc::new(PostgresStore::open(options).await?));
+    }
     Ok(Arc::new(SqliteStore::open(options).await?))
 }

@@ -1,8 +1,12 @@
 //! Connections to a database, and how transactions on it begin and end. It must never hold a statement.
 
+use std::ops::Deref;
+use std::pin::Pin;
+
 use ledger::StoreError;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::{Pool, Transaction};
+use sqlx::{Acquire, Pool, Transaction};
 
 use crate::dialect::Dialect;
 use crate::error::from_driver;
@@ -13,7 +17,6 @@ pub(crate) struct SqlStore<D: Dialect> {
     pub(crate) readers: Pool<D>,
     pub(crate) writers: Pool<D>,
     /// What only this database has.
-    #[expect(dead_code, reason = "held for life, not read")]
     pub(crate) own: D::Own,
 }
 
@@ -52,4 +55,19 @@ impl<D: Dialect> SqlStore<D> {
 /// Ends a transaction for good.
 pub(crate) async fn commit<D: Dialect>(transaction: Transaction<'_, D>) -> Result<(), StoreError> {
     transaction.commit().await.map_err(from_driver)
+}
+
+/// Brings a schema up to date. The box says for which lifetime the future can be sent, which the compiler does not find
+/// out by itself.
+pub(crate) fn bring_up<'c, C>(
+    migrator: &'c Migrator,
+    connection: &'c mut C,
+) -> Pin<Box<dyn Future<Output = Result<(), MigrateError>> + Send + 'c>>
+where
+    C: Send,
+    &'c mut C: Acquire<'c> + Send,
+    <&'c mut C as Acquire<'c>>::Connection: Send,
+    <<&'c mut C as Acquire<'c>>::Connection as Deref>::Target: Migrate + Send,
+{
+    Box::pin(migrator.run(connection))
 }

@@ -1,20 +1,24 @@
 //! The embedded database: one file, one writing connection, a few reading ones, and a lock that says who owns it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{StoreError, UsageEvent};
+use ledger::{StoreError, Timestamp, UsageEvent};
 use serde::{Serialize, Serializer};
 use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::watch;
 
 use crate::dialect::{Asked, Batch, Column, Dialect};
 use crate::error::{OpenError, damaged};
-use crate::open::{Occupancy, Options, Store};
-use crate::sql_store::SqlStore;
+use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
+use crate::sql_store::{SqlStore, bring_up};
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,7 +112,8 @@ impl SqlStore<Sqlite> {
         let writer = connect.clone().pragma("cache_size", WRITER_CACHE).read_only(!writes);
         let writers = pool(1).connect_with(writer).await?;
         if writes {
-            sqlx::migrate!("../../migrations/sqlite").run(&writers).await?;
+            let mut connection = writers.acquire().await?;
+            bring_up(&sqlx::migrate!("../../migrations/sqlite"), &mut connection).await?;
         }
         let readers = connect.pragma("cache_size", READER_CACHE).read_only(true);
         let readers = pool(options.readers.max(1)).connect_with(readers).await?;
@@ -122,13 +127,23 @@ impl Store for SqliteStore {
         self.readers.close().await;
         self.writers.close().await;
     }
+
+    /// The lock file is ours for life.
+    fn ownership(&self) -> watch::Receiver<Ownership> {
+        if self.own.is_some() { watch::channel(Ownership::Held(1)).1 } else { Ownership::never() }
+    }
+
+    /// One file keeps everything, and has no parts to make or drop.
+    async fn maintain(&self, _: Timestamp, _: Option<u32>) -> Result<Maintained, StoreError> {
+        Ok(Maintained::default())
+    }
 }
 
 fn path_of(url: &str) -> Result<PathBuf, OpenError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path {
         Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains('?') => Ok(path.into()),
-        _ => Err(OpenError::Address(url.to_owned())),
+        _ => Err(OpenError::Address),
     }
 }
 
