@@ -1,8 +1,7 @@
-//! A TCP connection that sends in one piece what belongs together. It must never keep back what was flushed, except
-//! towards a backend, where a request is flushed by waiting for its answer.
+//! A TCP connection that sends in one piece what belongs together: a header waits for what follows it. It must never keep
+//! anything else back from a client.
 //!
-//! Pingora's own stream holds 64 KiB for reading on every connection, and sends a header apart from its body: beside
-//! a call of a few hundred bytes that is most of the memory and half of the system calls.
+//! Pingora's own stream sends a header apart from its body, and keeps 64 KiB for reading on every connection.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd as _;
@@ -20,16 +19,18 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What is gathered before it is sent unasked, in bytes: a header and a usual answer.
+/// What may wait, in bytes: a header, and towards the backend a usual body after it.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
+/// Pieces that go out in one system call.
+const PIECES_MAX: usize = 8;
 
-/// When what was written goes out.
+/// What waits to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Send {
-    /// When it is flushed: a client waits for every piece.
-    WhenFlushed,
-    /// When the answer is awaited: a request's header and body travel together.
-    WhenRead,
+    /// To a client: a header, until the next piece or a flush. Pieces of a body may be far apart, so none of them waits.
+    HeaderWithBody,
+    /// To the backend: the request, until its answer is awaited. A flush is not the end of it.
+    WholeRequest,
 }
 
 /// One side's connection.
@@ -45,18 +46,29 @@ pub(crate) struct Socket {
 impl Socket {
     /// A client's connection.
     pub(crate) fn of_client(tcp: TcpStream) -> io::Result<Self> {
-        Self::new(tcp, Send::WhenFlushed)
+        Self::new(tcp, Send::HeaderWithBody)
     }
 
     /// A connection to the backend.
     pub(crate) fn to_backend(tcp: TcpStream) -> io::Result<Self> {
-        Self::new(tcp, Send::WhenRead)
+        Self::new(tcp, Send::WholeRequest)
     }
 
     fn new(tcp: TcpStream, send: Send) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = Arc::new(SocketDigest::from_raw_fd(tcp.as_raw_fd()));
         Ok(Self { tcp, gathered: BytesMut::new(), send, digest })
+    }
+
+    /// Whether these bytes wait for more.
+    fn waits(&self, bytes: &[u8]) -> bool {
+        self.gathered.len() + bytes.len() <= GATHERED_BYTES_MAX
+            && match self.send {
+                Send::HeaderWithBody => {
+                    self.gathered.is_empty() && bytes.starts_with(b"HTTP/") && bytes.ends_with(b"\r\n\r\n")
+                }
+                Send::WholeRequest => true,
+            }
     }
 
     /// Sends what is gathered, all of it.
@@ -72,11 +84,30 @@ impl Socket {
         self.gathered = BytesMut::new();
         Poll::Ready(Ok(()))
     }
+
+    /// Sends these pieces behind what is gathered; answers how much of them went out.
+    fn poll_send_with(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            if self.gathered.is_empty() {
+                return Pin::new(&mut self.tcp).poll_write_vectored(cx, pieces);
+            }
+            let mut all = [IoSlice::new(&[]); PIECES_MAX];
+            let gathered = std::iter::once(IoSlice::new(&self.gathered));
+            let used =
+                all.iter_mut().zip(gathered.chain(pieces.iter().copied())).map(|(to, piece)| *to = piece).count();
+            let sent = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &all[..used]))?;
+            let of_gathered = sent.min(self.gathered.len());
+            self.gathered.advance(of_gathered);
+            if sent > of_gathered || sent == 0 {
+                return Poll::Ready(Ok(sent - of_gathered));
+            }
+        }
+    }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.send == Send::WhenRead && !self.gathered.is_empty() {
+        if self.send == Send::WholeRequest && !self.gathered.is_empty() {
             // A backend that stops reading may have answered already: its answer counts, not our failure to write.
             if let Poll::Ready(Err(_)) = self.poll_send(cx) {
                 self.gathered = BytesMut::new();
@@ -88,26 +119,29 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let socket = &mut *self;
-        loop {
-            if socket.gathered.len() + bytes.len() <= GATHERED_BYTES_MAX {
-                socket.gathered.extend_from_slice(bytes);
-                return Poll::Ready(Ok(bytes.len()));
-            }
-            let both = [IoSlice::new(&socket.gathered), IoSlice::new(bytes)];
-            let sent = ready!(Pin::new(&mut socket.tcp).poll_write_vectored(cx, &both))?;
-            let of_gathered = sent.min(socket.gathered.len());
-            socket.gathered.advance(of_gathered);
-            if sent > of_gathered || sent == 0 {
-                return Poll::Ready(Ok(sent - of_gathered));
-            }
+        if self.waits(bytes) {
+            self.gathered.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
         }
+        self.poll_send_with(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_with(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.send {
-            Send::WhenFlushed => self.poll_send(cx),
-            Send::WhenRead => Poll::Ready(Ok(())),
+            Send::HeaderWithBody => self.poll_send(cx),
+            Send::WholeRequest => Poll::Ready(Ok(())),
         }
     }
 
@@ -177,15 +211,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_gets_what_is_flushed_and_nothing_before() {
+    async fn a_header_waits_for_its_body_and_nothing_else_waits() {
         let (mut ours, mut theirs) = pair(Socket::of_client).await;
-        ours.write_all(b"header ").await.unwrap();
-        ours.write_all(b"body").await.unwrap();
+        let mut all = [0; 64];
+        ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         assert!(!has_come(&theirs).await);
+        ours.write_all(b"body").await.unwrap();
+        let read = theirs.read(&mut all).await.unwrap();
+        assert_eq!(&all[..read], b"HTTP/1.1 200 OK\r\n\r\nbody", "in one piece");
+        ours.write_all(b"more").await.unwrap();
+        assert!(has_come(&theirs).await, "unasked");
+        let read = theirs.read(&mut all).await.unwrap();
+        assert_eq!(&all[..read], b"more");
+
+        ours.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         ours.flush().await.unwrap();
+        let read = theirs.read(&mut all).await.unwrap();
+        assert_eq!(&all[..read], b"HTTP/1.1 204 No Content\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_chunk_goes_out_with_the_header_before_it() {
+        let (mut ours, mut theirs) = pair(Socket::of_client).await;
+        ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let mut chunk = bytes::Buf::chain(&b"4\r\n"[..], bytes::Buf::chain(&b"data"[..], &b"\r\n"[..]));
+        ours.write_all_buf(&mut chunk).await.unwrap();
         let mut all = [0; 64];
         let read = theirs.read(&mut all).await.unwrap();
-        assert_eq!(&all[..read], b"header body", "in one piece");
+        assert_eq!(&all[..read], b"HTTP/1.1 200 OK\r\n\r\n4\r\ndata\r\n", "in one piece");
     }
 
     #[tokio::test]
