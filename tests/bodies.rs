@@ -128,7 +128,11 @@ async fn slow_bodies_take_no_place_from_others_and_are_bounded_by_their_bytes() 
     let mut slow = [Connection::open(world.running().address).await, Connection::open(world.running().address).await];
     for connection in &mut slow {
         connection.send(&long.head_bytes()).await;
-        connection.send(&long.body_bytes()[..600]).await;
+        connection.send(&long.body_bytes()[..100]).await;
+    }
+    assert_eq!(world.call("acme", "ann").await.status, 200, "both places are free");
+    for connection in &mut slow {
+        connection.send(&long.body_bytes()[100..600]).await;
     }
     // Both do not fit: the one whose bytes come second is told to come back, at once.
     let [one, other] = &mut slow;
@@ -138,7 +142,6 @@ async fn slow_bodies_take_no_place_from_others_and_are_bounded_by_their_bytes() 
     };
     assert_eq!(refused.refusal(), (429, "too_many_in_flight".to_owned()));
     let slow = &mut slow[usize::from(!one_is_left)];
-    assert_eq!(world.call("acme", "ann").await.status, 200, "both places are free");
     slow.send(&long.body_bytes()[600..]).await;
     assert_eq!(long.answer(slow).await.status, 200);
     assert_eq!(world.backend.calls(), 2);

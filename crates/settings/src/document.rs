@@ -108,6 +108,11 @@ impl Document {
         self.places.note(key, origin);
     }
 
+    /// Whether a key that was read stands in the file or the environment.
+    pub(crate) fn stands(&self, key: &str) -> bool {
+        self.places.knows(key)
+    }
+
     /// Whether no fault of this key is known.
     pub(crate) fn is_sound(&self, key: &str) -> bool {
         self.faults.iter().all(|fault| fault.key != key)

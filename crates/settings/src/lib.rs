@@ -98,7 +98,11 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
         routes: routes::read(&mut document),
     };
     if clash(settings.server.listen, settings.admin.listen) {
-        document.fault("admin.listen", "is also server.listen", "another address or port");
+        // Where one of them is the default, the other is what somebody wrote.
+        let mut keys = ["admin.listen", "server.listen"];
+        keys.sort_by_key(|key| !document.stands(key));
+        let [key, other] = keys;
+        document.fault(key, &format!("is also {other}"), "another address or port");
     }
     let backend = settings.upstream.host.parse().map(|ip| SocketAddr::new(ip, settings.upstream.port));
     if backend.is_ok_and(|backend| backend == settings.server.listen) {

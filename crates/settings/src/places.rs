@@ -23,6 +23,11 @@ impl Places {
         self.known.insert(key, place);
     }
 
+    /// Whether a key or section stands anywhere.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.known.contains_key(key)
+    }
+
     /// A fault of a key: where it stands, or where its section begins if it stands nowhere.
     pub(crate) fn fault(&self, key: &str, what: &str, allowed: &str) -> Fault {
         let section = || key.rsplit_once('.').and_then(|(section, _)| self.known.get(section));

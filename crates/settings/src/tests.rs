@@ -218,6 +218,8 @@ fn listeners_and_backend_must_not_meet() {
     );
     let in_one_file = format!("{SHORTEST}[server]\nlisten = \"127.0.0.1:9\"\n[admin]\nlisten = \"127.0.0.1:9\"\n");
     assert!(faults(&in_one_file).starts_with("test.toml:13: admin.listen: is also server.listen"), "it has its line");
+    let with_a_default = format!("{SHORTEST}[server]\nlisten = \"127.0.0.1:8081\"\n");
+    assert!(faults(&with_a_default).starts_with("test.toml:11: server.listen: is also admin.listen"), "so has this");
     assert_eq!(meet("127.0.0.1:9000", "127.0.0.2:9000", elsewhere), "");
     assert_eq!(meet("127.0.0.1:0", "127.0.0.1:0", elsewhere), "", "the system picks them");
 }
