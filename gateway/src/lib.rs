@@ -40,6 +40,7 @@ mod gateway;
 mod metrics;
 mod options;
 mod organizations;
+mod ownership;
 mod serve;
 
 pub mod cli;

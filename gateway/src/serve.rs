@@ -30,6 +30,7 @@ use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
+use crate::ownership;
 use crate::proxy::Proxy;
 use crate::room::Room;
 use crate::socket::Socket;
@@ -39,6 +40,8 @@ use crate::upstream::Upstream;
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often gauges are read and old books closed.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// How often months are made ahead and dropped.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
 /// The wait after a failed accept: a process out of descriptors must not spin.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -82,6 +85,8 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     ));
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
+    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
+    background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
@@ -178,7 +183,7 @@ async fn assemble(
     hurry: &Arc<Notify>,
 ) -> Result<Gateway, StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone()));
+    let books = Arc::new(Books::new(store.clone(), store.ownership()));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -280,6 +285,23 @@ async fn follow_changes(gateway: Arc<Gateway>) {
         ticks.tick().await;
         if let Err(error) = gateway.organizations.follow().await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
+        }
+    }
+}
+
+async fn maintain(gateway: Arc<Gateway>, store: Arc<dyn Store>, keep_months: Option<u32>) {
+    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
+    loop {
+        ticks.tick().await;
+        match store.maintain(gateway.clock.now(), keep_months).await {
+            Ok(done) => {
+                for month in done.dropped {
+                    tracing::info!(%month, "usage events past retention are gone");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, source = ?std::error::Error::source(&error), "upkeep is tried again later");
+            }
         }
     }
 }
