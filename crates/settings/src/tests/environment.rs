@@ -74,9 +74,11 @@ fn no_secret_is_ever_shown_or_changed() {
     let settings = with_env(&[("GATEWAY__AUTH__HS256_SECRET", quoted)]).unwrap();
     assert_eq!(settings.auth.hs256_secret.as_ref().unwrap().reveal(), quoted);
     assert!(with_env(&[("GATEWAY__AUTH__HS256_SECRET", "")]).unwrap().auth.hs256_secret.is_none());
+    let of_database = with_env(&[("GATEWAY__DATABASE__URL", "postgres://user:hunter2@db/usage")]).unwrap();
+    assert!(!format!("{of_database:?}").contains("hunter2"));
     for env in [
         ("GATEWAY__UPSTREAM__URL", "http://user:hunter2@app"),
-        ("GATEWAY__DATABASE__URL", "postgres://user:hunter2@db/usage"),
+        ("GATEWAY__DATABASE__URL", "postgres://user:hunter2@db"),
         ("GATEWAY__HS256_SECRET", "hunter2"),
         ("GATEWAY__AUTH", "{ hs256_secret = \"hunter2\" }"),
         ("GATEWAY__AUTH__HS256_SECRT", "hunter2"),
