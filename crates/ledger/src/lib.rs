@@ -17,6 +17,7 @@ mod event;
 mod signals;
 
 mod book;
+mod lease;
 mod level;
 
 mod audit;
@@ -30,13 +31,16 @@ pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
+pub use lease::{InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Share};
 pub use level::{Level, PercentTenths};
 pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord};
 pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
 pub use plan::{Plan, PlanPricing, UsageLimits};
 pub use signals::{Scalar, Signals};
-pub use stores::{Balance, Change, Changed, Directory, ManagementUpdate, NewOrganization, StoreError, UsageStore};
+pub use stores::{
+    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, StoreError, UsageStore,
+};
 pub use usage_query::{
     DailyUsage, EventTypeUsage, HistoryFilter, HistoryPage, HistorySummary, MonthlyUsage, PageRequest, SessionUsage,
     UsageReport, UserUsage,
