@@ -13,6 +13,7 @@
 //! | `charged` | all charges of this instance that were ever applied |
 //! | `expires_at` | by the database's clock |
 //! | `epoch` | the number of the newest request that took effect |
+//! | `yielded_at` | when a request that [yields](LeaseRequest::yields) last took effect |
 //! | `strikes`, `struck_at` | how often the row was found expired since its last renewal |
 //!
 //! The **amount** of the lease is `granted − charged`: what the instance may still charge. Credits and calls are leased
@@ -116,6 +117,8 @@ pub struct LeaseRequest {
     pub need: Share,
     /// What would do for the next seconds. What is granted beyond it goes back.
     pub want: Share,
+    /// Whether this is an answer to an ask: nothing is kept or wanted but what calls hold and wait for.
+    pub yields: bool,
 }
 
 /// A lease as its row stands after a request took effect.
@@ -144,8 +147,8 @@ pub struct LeaseGrant {
     pub used: Share,
     /// Σ amounts of the other instances' leases.
     pub leased_elsewhere: Share,
-    /// How many other instances have an amount and did not send a request since this one's ask began; 0 where nothing
-    /// was asked for.
+    /// How many other instances have an amount and sent no request that yields since this one's ask began; 0 where
+    /// nothing was asked for. While it is not 0, credit may still come back.
     pub unanswered: u32,
     /// Whether another instance asks for credit of this account now.
     pub asked: bool,
