@@ -20,13 +20,21 @@
 //! side by side, as one [`Share`]. Both numbers only ever count up or are set outright, so neither a lost answer nor a
 //! request that is sent twice nor an apply whose outcome is unknown can make the two sides disagree about a difference.
 
+mod allowance;
+mod pace;
+mod share;
+
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
 use crate::ids::IdError;
-use crate::{Credits, Grant, OrganizationId, Period, Timestamp};
+use crate::{Grant, OrganizationId, Period, Timestamp};
+
+pub use allowance::Ticket;
+pub(crate) use allowance::{Allowance, Verdict};
+pub use share::{Reach, Share};
 
 /// One life of one gateway process: a UUIDv7. A process that starts takes a new one and, once the journal of the life
 /// before it is applied, retires that one's.
@@ -71,15 +79,6 @@ pub struct LeaseKey {
     pub period: Period,
 }
 
-/// Credits and calls, counted side by side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    /// How many credits.
-    pub credits: Credits,
-    /// How many calls.
-    pub calls: u64,
-}
-
 /// How long a lease lasts and when it is taken from an instance that is gone. The same for all instances of a version;
 /// different ones may meet, because a row carries its own end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +86,42 @@ pub struct LeaseTerms {
     /// How long a renewal lasts, by the database's clock, from the moment at which the statement reads it.
     pub ttl_ms: u64,
     /// How many strikes end an expired lease.
-    pub strikes_max: u32,
+    pub strikes_max: u64,
     /// A row is struck at most this often, by the database's clock, whoever strikes.
     pub strike_every_ms: u64,
     /// How long an ask stands without being repeated, by the database's clock.
     pub ask_ttl_ms: u64,
+    /// How much earlier than that the instance stops opening holds: more than its clock can go wrong in `ttl`.
+    pub margin_ms: u64,
+    /// How much earlier than a reclaim can come the instance stops charging: more than a charge takes to be written down
+    /// and applied.
+    pub settle_margin_ms: u64,
+    /// After how long without a call what is free goes back.
+    pub idle_ms: u64,
+    /// How long at least between two requests for one account that no call waits for.
+    pub retry_ms: u64,
+}
+
+impl LeaseTerms {
+    /// No lease is reclaimed sooner after a renewal was sent.
+    pub const fn reclaimed_after_ms(&self) -> u64 {
+        let strikes_between = self.strikes_max.saturating_sub(1);
+        self.ttl_ms.saturating_add(self.strike_every_ms.saturating_mul(strikes_between))
+    }
 }
 
 impl Default for LeaseTerms {
     fn default() -> Self {
-        Self { ttl_ms: 12_000, strikes_max: 8, strike_every_ms: 1_000, ask_ttl_ms: 2_000 }
+        Self {
+            ttl_ms: 12_000,
+            strikes_max: 8,
+            strike_every_ms: 1_000,
+            ask_ttl_ms: 2_000,
+            margin_ms: 1_000,
+            settle_margin_ms: 4_000,
+            idle_ms: 30_000,
+            retry_ms: 1_000,
+        }
     }
 }
 
@@ -119,6 +144,17 @@ pub struct LeaseRequest {
     pub want: Share,
     /// Whether this is an answer to an ask: nothing is kept or wanted but what calls hold and wait for.
     pub yields: bool,
+}
+
+impl LeaseRequest {
+    /// What becomes of `granted`, and whether the need was met: the rule that every store keeps. `reach` goes by what is
+    /// charged already, `granted` is never below that.
+    pub fn decide(&self, granted: Share, charged: Share, reach: Reach) -> (Share, bool) {
+        let kept = granted.min(self.keep);
+        let met = reach.covers(self.need);
+        let decided = if met { reach.cut(self.want).max(kept) } else { kept };
+        (decided.max(charged), met)
+    }
 }
 
 /// A lease as its row stands after a request took effect.
@@ -152,4 +188,11 @@ pub struct LeaseGrant {
     pub unanswered: u32,
     /// Whether another instance asks for credit of this account now.
     pub asked: bool,
+}
+
+impl LeaseGrant {
+    /// How far the lease's `granted` may go under the limit.
+    pub fn reach(&self) -> Reach {
+        Reach::new(self.grant, self.lease.charged, self.used, self.leased_elsewhere)
+    }
 }

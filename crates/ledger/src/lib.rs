@@ -25,13 +25,13 @@ mod stores;
 mod usage_query;
 
 pub use audit::{Actor, AuditEntry};
-pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
+pub use clock::{Clock, ManualClock, SystemClock, Uptime};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
-pub use lease::{InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Share};
+pub use lease::{InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Reach, Share, Ticket};
 pub use level::{Level, PercentTenths};
 pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord};

@@ -175,7 +175,7 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// - else `granted = min(granted, keep)`, and an ask of this instance is noted (it began now, or when it was first made
     ///   if it still stands), lasts `ask_ttl` from now, and the others are notified;
     ///
-    /// never below `charged`. The lease then ends `ttl` after the database's present, read by this statement; its strikes are
+    /// never below `charged`: [`LeaseRequest::decide`]. The lease then ends `ttl` after the database's present, read by this statement; its strikes are
     /// forgotten, and so is its ask where the need was met.
     async fn renew(&self, instance: InstanceId, requests: &[LeaseRequest]) -> Result<Vec<LeaseGrant>, StoreError>;
 
@@ -186,7 +186,8 @@ pub trait LeaseStore: Send + Sync + 'static {
     async fn asked_soon(&self);
 
     /// Strikes every expired lease that has an amount and was not struck within `strike_every`; one that has `strikes_max`
-    /// loses its amount (`granted = charged`). Its row stays. Answers how many lost it.
+    /// then loses its amount (`granted = charged`). Its row stays, for the charges that may still come. An end further
+    /// ahead than `ttl`, as a clock that was set back leaves it, is brought to it. Answers how many lost it.
     async fn reclaim(&self) -> Result<u64, StoreError>;
 
     /// Deletes the rows and asks of an instance that is over: its journal is applied and it sends no request any more.
