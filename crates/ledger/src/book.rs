@@ -163,7 +163,7 @@ impl Book {
             Verdict::Refuse(left) => Err(NotOpened::Refused(refusal(amount, left, grant))),
             Verdict::Open { leased } => {
                 state.book = book.holding(amount).ok_or(NotOpened::Refused(HoldRefused::Amount(amount)))?;
-                Ok(Hold { book: Arc::clone(self), amount, leased, secured: false, live: true })
+                Ok(Hold { book: Arc::clone(self), amount, lease: leased.then_some(grant), secured: false, live: true })
             }
         }
     }
@@ -246,8 +246,8 @@ fn refusal(amount: Credits, left: Share, grant: Grant) -> HoldRefused {
 pub struct Hold {
     book: Arc<Book>,
     amount: Credits,
-    /// Opened under a lease: another lease, if any, must cover its charge too.
-    leased: bool,
+    /// Opened under a lease, with this grant: what it limits must be covered by a lease when it is charged.
+    lease: Option<Grant>,
     secured: bool,
     live: bool,
 }
@@ -256,6 +256,11 @@ impl Hold {
     /// What is held.
     pub fn amount(&self) -> Credits {
         self.amount
+    }
+
+    /// Whether it was opened under a lease.
+    pub fn is_leased(&self) -> bool {
+        self.lease.is_some()
     }
 
     /// The book that this hold is in, as it is now.
@@ -269,7 +274,10 @@ impl Hold {
         if !self.secured {
             let amount = Share::of_call(self.amount);
             let mut state = self.book.0.lock();
-            self.secured = !self.leased || state.lease.as_mut().is_none_or(|lease| lease.secure(amount, now));
+            self.secured = match (&mut state.lease, self.lease) {
+                (Some(lease), Some(grant)) => lease.secure(amount, grant, now),
+                _ => true,
+            };
         }
         self.secured
     }
@@ -302,7 +310,8 @@ impl Hold {
             book.used = book.used.saturating_add(charged.credits);
             book.calls_used = book.calls_used.saturating_add(charged.calls);
             if let Some(lease) = &mut state.lease {
-                let secured = if self.secured && self.leased { Share::of_call(self.amount) } else { Share::ZERO };
+                let secured =
+                    if self.secured && self.lease.is_some() { Share::of_call(self.amount) } else { Share::ZERO };
                 lease.settled(charged, secured);
             }
         }

@@ -43,6 +43,12 @@ impl Uptime {
         Self(self.0.saturating_add(millis))
     }
 
+    /// This moment but `millis` earlier; the start where that is before it.
+    #[must_use]
+    pub const fn minus_ms(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How many milliseconds after `earlier` this is; 0 where it is not.
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -100,6 +100,8 @@ pub struct LeaseTerms {
     pub idle_ms: u64,
     /// How long at least between two requests for one account that no call waits for.
     pub retry_ms: u64,
+    /// How long at least between two requests of a call that waits for what others may give back.
+    pub poll_ms: u64,
 }
 
 impl LeaseTerms {
@@ -121,6 +123,7 @@ impl Default for LeaseTerms {
             settle_margin_ms: 4_000,
             idle_ms: 30_000,
             retry_ms: 1_000,
+            poll_ms: 50,
         }
     }
 }
@@ -183,9 +186,9 @@ pub struct LeaseGrant {
     pub used: Share,
     /// Σ amounts of the other instances' leases.
     pub leased_elsewhere: Share,
-    /// How many other instances have an amount and sent no request that yields since this one's ask began; 0 where
-    /// nothing was asked for. While it is not 0, credit may still come back.
-    pub unanswered: u32,
+    /// How long ago, by the database's clock, the slowest of the other instances with an amount last sent a request that
+    /// yields; 0 where no other has an amount. A call that has waited longer than that has been heard by all of them.
+    pub silent_ms: u64,
     /// Whether another instance asks for credit of this account now.
     pub asked: bool,
 }

@@ -172,8 +172,8 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// `reach = charged + limit − used − Σ other amounts` (endless where there is no limit):
     ///
     /// - where `need ≤ reach` for both: `granted = max(min(want, reach), min(granted, keep))`;
-    /// - else `granted = min(granted, keep)`, and an ask of this instance is noted (it began now, or when it was first made
-    ///   if it still stands), lasts `ask_ttl` from now, and the others are notified;
+    /// - else `granted = min(granted, keep)`, and an ask of this instance stands for `ask_ttl` from now, and the others are
+    ///   notified;
     ///
     /// never below `charged`: [`LeaseRequest::decide`]. The lease then ends `ttl` after the database's present, read by this statement; its strikes are
     /// forgotten, and so is its ask where the need was met.

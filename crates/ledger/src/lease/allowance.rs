@@ -7,8 +7,11 @@ use super::{LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms};
 use crate::{Credits, Grant, Uptime};
 
 /// The request whose answer a call waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(i64);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    epoch: i64,
+    since: Uptime,
+}
 
 /// What this instance may spend of one account. Totals count from the beginning of the row, as in [`LeaseRequest`].
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Allowance {
     /// An ask or a changed limit has to be answered, whether there is anything to give back or not.
     owes_request: bool,
     not_before: Uptime,
+    polls_at: Uptime,
+    yielded_at: Option<Uptime>,
     limited: bool,
     pace: Pace,
 }
@@ -49,8 +54,12 @@ struct Answer {
     grant: Grant,
     reach: Reach,
     charged: Share,
-    /// No other instance has anything that it might still give.
-    final_word: bool,
+    sent_at: Uptime,
+    /// Every other instance with an amount gave back what it did not need after this; `None` where that was too long
+    /// ago to say much.
+    heard_since: Option<Uptime>,
+    /// No other instance has anything.
+    alone: bool,
 }
 
 /// What calls wait for since the last request.
@@ -88,6 +97,8 @@ impl Allowance {
             asked_until: Uptime::ZERO,
             owes_request: false,
             not_before: Uptime::ZERO,
+            polls_at: Uptime::ZERO,
+            yielded_at: None,
             limited: false,
             pace: Pace::default(),
         }
@@ -103,7 +114,7 @@ impl Allowance {
         after: Option<Ticket>,
     ) -> Verdict {
         let total = self.spent.plus(held).plus(amount);
-        let answered = self.answer.filter(|answer| after.is_some_and(|ticket| answer.epoch >= ticket.0));
+        let answered = self.answer.filter(|answer| after.is_some_and(|ticket| answer.epoch >= ticket.epoch));
         // An answer that came for this call knows the limit better than whoever remembers it.
         let grant = answered.map_or(grant, |answer| answer.grant);
         self.limited = grant.is_limited();
@@ -116,28 +127,35 @@ impl Allowance {
             self.pace.opened(amount, now);
             return Verdict::Open { leased: true };
         }
+        let since = after.map_or(now, |ticket| ticket.since);
         if let Some(answer) = answered
-            && answer.final_word
+            && (answer.alone || answer.heard_since.is_some_and(|heard| heard >= self.pace.last_opened().max(since)))
             && !answer.reach.covers(total)
         {
             return Verdict::Refuse(answer.left(self.spent.plus(held)));
         }
+        let ticket = Ticket { epoch: self.epoch.saturating_add(1), since };
+        if after == Some(ticket) {
+            // The request that it waits for has not gone out yet, and has its need.
+            return Verdict::Wait(ticket);
+        }
         let needs = self.needs.get_or_insert(Needs { least: amount, all: Share::ZERO });
         needs.least = needs.least.min(amount);
         needs.all = needs.all.plus(amount);
-        Verdict::Wait(Ticket(self.epoch.saturating_add(1)))
+        Verdict::Wait(ticket)
     }
 
-    /// What is left, if the store answered since the ticket was given.
+    /// What is left, if the store was asked since the call came and answered.
     pub(crate) fn left(&self, held: Share, ticket: Ticket) -> Option<Share> {
-        let answer = self.answer.filter(|answer| answer.epoch >= ticket.0)?;
+        let answer = self.answer.filter(|answer| answer.sent_at >= ticket.since)?;
         Some(answer.left(self.spent.plus(held)))
     }
 
-    /// Whether a hold may be charged: its lease cannot have been reclaimed and has room for it. Sets the room aside.
-    pub(crate) fn secure(&mut self, amount: Share, now: Uptime) -> bool {
+    /// Whether a hold that was opened under `grant` may be charged: its lease cannot have been reclaimed and has room for
+    /// it. Sets the room aside.
+    pub(crate) fn secure(&mut self, amount: Share, grant: Grant, now: Uptime) -> bool {
         let total = self.spent.plus(self.secured).plus(amount);
-        let secure = now < self.settle_until && self.granted.covers(total);
+        let secure = now < self.settle_until && grant.within(self.granted).covers(total);
         if secure {
             self.secured = self.secured.plus(amount);
         }
@@ -159,15 +177,17 @@ impl Allowance {
         let committed = self.spent.plus(held);
         let yields = now < self.asked_until || self.is_over();
         let ahead = if yields { Share::ZERO } else { self.ahead(committed, now) };
-        let (keep, need, want) = match self.needs {
+        let quiet = self.without_need(committed, ahead, yields, now);
+        let polls = now >= self.polls_at || quiet.is_some();
+        let (keep, need, want) = match self.needs.take_if(|_| polls) {
             Some(needs) => {
                 let need = committed.plus(needs.least);
                 (committed, need, need.max(committed.plus(needs.all).plus(ahead)))
             }
-            None => self.without_need(committed, ahead, yields, now)?,
+            None => quiet?,
         };
-        self.needs = None;
         self.owes_request = false;
+        self.yielded_at = if yields { Some(now) } else { self.yielded_at };
         self.epoch = self.epoch.saturating_add(1);
         self.sent = Some(Sent { at: now, need });
         self.not_before = now.plus_ms(self.terms.retry_ms);
@@ -221,11 +241,19 @@ impl Allowance {
         // A charge that was applied is spent, even if its call never came back to say so.
         self.spent = self.spent.max(lease.charged.less(held));
         let reach = grant.reach();
-        // Where the need was met nobody was asked, so that the others' silence says nothing.
-        let asked = !reach.covers(sent.need);
-        let final_word = grant.leased_elsewhere.is_zero() || (asked && grant.unanswered == 0);
-        self.answer =
-            Some(Answer { epoch: lease.epoch, grant: grant.grant, reach, charged: lease.charged, final_word });
+        let heard = sent.at.minus_ms(grant.silent_ms);
+        if !reach.covers(sent.need) {
+            self.polls_at = sent.at.plus_ms(terms.poll_ms);
+        }
+        self.answer = Some(Answer {
+            epoch: lease.epoch,
+            grant: grant.grant,
+            reach,
+            charged: lease.charged,
+            sent_at: sent.at,
+            heard_since: Some(heard).filter(|_| grant.silent_ms <= terms.poll_ms.saturating_mul(3)),
+            alone: grant.leased_elsewhere.is_zero(),
+        });
         if grant.asked {
             self.asked(sent.at);
         }
@@ -241,7 +269,8 @@ impl Allowance {
     /// Another instance lacks credit that this one may have.
     pub(crate) fn asked(&mut self, now: Uptime) {
         self.asked_until = now.plus_ms(self.terms.ask_ttl_ms);
-        self.owes_request = true;
+        // Whoever just gave everything back has answered.
+        self.owes_request |= self.yielded_at.is_none_or(|at| now.since_ms(at) >= self.terms.poll_ms);
     }
 
     /// The limit changed: the next request asks what it is.

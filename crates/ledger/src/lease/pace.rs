@@ -54,6 +54,11 @@ impl Pace {
         self.largest
     }
 
+    /// When a hold was last opened; the start where none was.
+    pub(super) fn last_opened(&self) -> Uptime {
+        self.last_opened.unwrap_or(Uptime::ZERO)
+    }
+
     /// For how long nothing was opened.
     pub(super) fn idle_ms(&self, now: Uptime) -> u64 {
         self.last_opened.map_or(u64::MAX, |last| now.since_ms(last))
