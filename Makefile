@@ -15,7 +15,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: setup ## everything a newcomer needs, on this machine, gone after Ctrl-C (DEMO="--listen 127.0.0.1:8080")
+demo: ## everything a newcomer needs, on this machine, gone after Ctrl-C (DEMO="--listen 127.0.0.1:8080")
+	@scripts/setup build
 	@cargo build $(LOCKED) --package gateway
 	@exec cargo run --quiet $(LOCKED) --package gateway -- demo $(DEMO)
 
@@ -28,7 +29,7 @@ check: ## exactly what CI runs: tests, format, lints, docs, dependencies, genera
 	@.ci/run
 
 .PHONY: setup
-setup: ## what building needs beside Rust; says what it installs and why
+setup: ## what building and testing need beside Rust; says what it installs and why
 	@scripts/setup
 
 .PHONY: plugins

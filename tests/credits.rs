@@ -3,12 +3,20 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::world::{Answer, Gate, OPERATOR, OWNER, World};
+use crate::world::{Answer, Gate, OPERATOR, OWNER, On, World, on_each_database};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_500_calls_at_once_exactly_the_20_that_are_paid_for_go_out() {
+on_each_database! {
+    of_500_calls_at_once_exactly_the_20_that_are_paid_for_go_out,
+    credit_that_a_failed_call_gives_back_is_there_for_the_next,
+    a_month_ends_at_its_last_instant_and_not_before,
+    what_is_changed_holds_for_the_next_call,
+    a_plans_calls_are_counted_too,
+    a_changed_limit_is_written_in_the_audit_trail,
+}
+
+async fn of_500_calls_at_once_exactly_the_20_that_are_paid_for_go_out(on: On) {
     for has_called in [true, false] {
-        let world = World::start().await;
+        let world = World::start_on(on).await;
         if has_called {
             world.limit("acme", 10).await;
             assert_eq!(world.call("acme", "ann").await.status, 200);
@@ -35,9 +43,8 @@ async fn of_500_calls_at_once_exactly_the_20_that_are_paid_for_go_out() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn credit_that_a_failed_call_gives_back_is_there_for_the_next() {
-    let world = World::start().await;
+async fn credit_that_a_failed_call_gives_back_is_there_for_the_next(on: On) {
+    let world = World::start_on(on).await;
     world.limit("acme", 10).await;
     world.backend.answers(Answer::with("503 Busy", "", ""));
     for _ in 0..3 {
@@ -50,9 +57,8 @@ async fn credit_that_a_failed_call_gives_back_is_there_for_the_next() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_month_ends_at_its_last_instant_and_not_before() {
-    let world = World::start().await;
+async fn a_month_ends_at_its_last_instant_and_not_before(on: On) {
+    let world = World::start_on(on).await;
     world.limit("acme", 10).await;
     world.at("2026-11-30T23:59:59.999Z");
     assert_eq!(world.call("acme", "ann").await.usage_headers().2, "0");
@@ -81,9 +87,8 @@ async fn a_month_ends_at_its_last_instant_and_not_before() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_changed_holds_for_the_next_call() {
-    let world = World::start().await;
+async fn what_is_changed_holds_for_the_next_call(on: On) {
+    let world = World::start_on(on).await;
     let limits = |credits: i64| json!({"usageLimits": {"monthlyCredits": credits}});
     let management = "/api/organizations/acme/usage/management";
     for (credits, want) in [(10, 200), (10, 402), (20, 200), (15, 402), (-1, 200), (0, 402), (5_000, 200)] {
@@ -119,9 +124,8 @@ async fn what_is_changed_holds_for_the_next_call() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plans_calls_are_counted_too() {
-    let world = World::start().await;
+async fn a_plans_calls_are_counted_too(on: On) {
+    let world = World::start_on(on).await;
     world.organization("acme", json!({"plan": "free", "usageLimits": {"aiCallsPerMonth": 2}})).await;
     world.backend.answers(Answer::with("500 Oops", "", ""));
     assert_eq!(world.call("acme", "ann").await.status, 500);
@@ -146,9 +150,8 @@ async fn a_plans_calls_are_counted_too() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_changed_limit_is_written_in_the_audit_trail() {
-    let world = World::start().await;
+async fn a_changed_limit_is_written_in_the_audit_trail(on: On) {
+    let world = World::start_on(on).await;
     let body = json!({"usageLimits": {"monthlyCredits": 50}});
     assert_eq!(world.put("/api/organizations/acme/usage/management", OWNER, &body).await.status, 200);
     for body in [

@@ -17,6 +17,7 @@ mod answers;
 mod bodies;
 mod credits;
 mod leaving;
+mod outages;
 mod paths;
 mod plugins;
 mod refusals;

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::world::{Answer, Gate, World};
+use crate::world::{Answer, Gate, On, World, on_each_database};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn after_a_restart_the_numbers_are_the_same() {
-    let mut world = World::start().await;
+on_each_database! {
+    after_a_restart_the_numbers_are_the_same,
+    a_stop_lets_the_calls_on_their_way_end,
+    a_second_gateway_on_the_same_database_does_not_start,
+}
+
+async fn after_a_restart_the_numbers_are_the_same(on: On) {
+    let mut world = World::start_on(on).await;
     world.limit("acme", 30).await;
     for _ in 0..2 {
         assert_eq!(world.call("acme", "ann").await.status, 200);
@@ -24,9 +29,8 @@ async fn after_a_restart_the_numbers_are_the_same() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_lets_the_calls_on_their_way_end() {
-    let mut world = World::start().await;
+async fn a_stop_lets_the_calls_on_their_way_end(on: On) {
+    let mut world = World::start_on(on).await;
     let gate = Gate::new();
     world.backend.answers(Answer::default().held_by(&gate));
     let request = world.diagnosis("acme", "ann").json(&json!({"content": ["short"]}));
@@ -106,9 +110,8 @@ async fn interrupted_calls_are_charged_where_the_configuration_says_so() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_gateway_on_the_same_database_does_not_start() {
-    let world = World::start().await;
+async fn a_second_gateway_on_the_same_database_does_not_start(on: On) {
+    let world = World::start_on(on).await;
     let second = gateway::start(world.options(), Arc::clone(&world.clock) as Arc<dyn ledger::Clock>).await;
     let why = format!("{:#}", second.err().expect("a second gateway started"));
     assert!(why.contains("database.url") && why.contains("another"), "{why}");

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::TestDatabase;
 use gateway::{Options, Running};
 use ledger::{Clock as _, ManualClock, Timestamp};
 use parking_lot::Mutex;
@@ -33,6 +34,38 @@ pub(crate) const OWNER: &str = "olga";
 /// The platform's operator.
 pub(crate) const OPERATOR: &str = "operator";
 
+/// Which database a world is on.
+#[derive(Clone, Copy)]
+pub(crate) enum On {
+    Sqlite,
+    Postgres,
+}
+
+/// Journeys that are made on each database.
+macro_rules! on_each_database {
+    ($($journey:ident,)*) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $journey() {
+                    super::$journey(crate::world::On::Sqlite).await;
+                }
+            )*
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $journey() {
+                    super::$journey(crate::world::On::Postgres).await;
+                }
+            )*
+        }
+    };
+}
+
+pub(crate) use on_each_database;
+
 /// A gateway and everything around it.
 pub(crate) struct World {
     running: Option<Running>,
@@ -40,6 +73,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     mint: Mint,
     folder: Arc<TempDir>,
+    /// Where it is not a file in the folder.
+    database: Option<Arc<TestDatabase>>,
     overrides: Vec<(String, String)>,
     organizations: Mutex<Vec<String>>,
     /// `usageEventId`s that a client saw.
@@ -55,13 +90,26 @@ impl World {
         Self::with(&[]).await
     }
 
+    /// The same on this database.
+    pub(crate) async fn start_on(on: On) -> Self {
+        Self::with_on(on, &[]).await
+    }
+
     /// The same with some keys set, such as `("SERVER__MAX_BODY", "1KiB")`.
     pub(crate) async fn with(overrides: &[(&str, &str)]) -> Self {
+        Self::with_on(On::Sqlite, overrides).await
+    }
+
+    /// Both.
+    pub(crate) async fn with_on(on: On, overrides: &[(&str, &str)]) -> Self {
         let backend = Backend::start().await;
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         std::fs::copy(plugin("standard.wasm"), folder.path().join("plugin.wasm")).unwrap();
         let mut world = Self::around(backend, folder, overrides);
+        if let On::Postgres = on {
+            world.database = Some(Arc::new(TestDatabase::new().await.unwrap()));
+        }
         world.run().await;
         world.organization("acme", json!({"plan": "professional"})).await;
         world.member("acme", "ann", "member").await;
@@ -75,6 +123,7 @@ impl World {
             clock: Arc::new(ManualClock::at(BEGINNING.parse().unwrap())),
             mint: Mint::new(ISSUER, "gateway", SECRET.as_bytes()),
             folder,
+            database: None,
             overrides,
             organizations: Mutex::default(),
             seen: Arc::default(),
@@ -83,7 +132,8 @@ impl World {
         }
     }
 
-    async fn run(&mut self) {
+    /// Starts a gateway.
+    pub(crate) async fn run(&mut self) {
         self.running = Some(gateway::start(self.options(), self.clock.clone()).await.unwrap());
     }
 
@@ -95,7 +145,7 @@ impl World {
             ("SERVER__SHUTDOWN_GRACE", "5s".to_owned()),
             ("ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
             ("UPSTREAM__URL", format!("http://{}", self.backend.address())),
-            ("DATABASE__URL", format!("sqlite:{}", at("usage.db"))),
+            ("DATABASE__URL", self.database_url()),
             ("JOURNAL__DIRECTORY", at("journal")),
             ("AUTH__ISSUER", ISSUER.to_owned()),
             ("AUTH__JWKS", String::new()),
@@ -106,6 +156,16 @@ impl World {
         let env = ours.chain(self.overrides.clone()).map(|(key, value)| (format!("GATEWAY__{key}"), value));
         let settings = settings::parse("journey", ANNOTATED, env).unwrap_or_else(|faults| panic!("{faults}"));
         Options::from_settings(&settings).unwrap()
+    }
+
+    fn database_url(&self) -> String {
+        let file = || format!("sqlite:{}", self.folder.path().join("usage.db").display());
+        self.database.as_ref().map_or_else(file, |database| database.url())
+    }
+
+    /// The server's database.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
     }
 
     /// Sets a key for the next start or reload.
@@ -120,8 +180,13 @@ impl World {
 
     /// Stops the gateway and starts one on the same files.
     pub(crate) async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await;
+        self.stop().await;
         self.run().await;
+    }
+
+    /// Stops the gateway.
+    pub(crate) async fn stop(&mut self) {
+        self.running.take().unwrap().stop().await;
     }
 
     /// A world on a copy of this one's files as they are now: what a gateway finds that starts after a kill. `strange` is

@@ -8,9 +8,9 @@ use std::time::Duration;
 use access::Authenticator;
 use admin_api::{Context, KnownToTheGatewayOnly, NoLiveBook, Operations, access_options, operations_router, router};
 use anyhow::Context as _;
-use ledger::{Directory as _, SystemClock};
+use ledger::SystemClock;
 use settings::Settings;
-use store::{Occupancy, SqliteStore};
+use store::{Occupancy, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -28,7 +28,7 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
         readers: DATABASE_READERS,
         occupancy: Occupancy::Companion,
     };
-    let store = Arc::new(SqliteStore::open(options).await.context("database.url")?);
+    let store = store::open(options).await.context("database.url")?;
     let context = Context {
         directory: store.clone(),
         usage: store.clone(),
@@ -81,7 +81,7 @@ fn operations(store_up: Arc<AtomicBool>) -> Operations {
     }
 }
 
-async fn probe(store: Arc<SqliteStore>, up: Arc<AtomicBool>) {
+async fn probe(store: Arc<dyn Store>, up: Arc<AtomicBool>) {
     let mut ticks = tokio::time::interval(PROBE_EVERY);
     loop {
         ticks.tick().await;

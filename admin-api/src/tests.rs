@@ -17,10 +17,10 @@ use http_body_util::BodyExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ledger::{
     ChargeItem, Clock as _, Credits, ManualClock, Outcome, Period, PluginIdentity, Signals, Timestamp, UsageEvent,
-    UsageEventId, UsageStore as _,
+    UsageEventId,
 };
 use serde_json::{Value, json};
-use store::{Occupancy, SqliteStore};
+use store::{Occupancy, Store};
 use tower::ServiceExt as _;
 
 use crate::{Context, KnownToTheGatewayOnly, Live, NoLiveBook, Origin};
@@ -34,7 +34,7 @@ const MEMBERS: [(&str, &str); 5] =
 /// An API with two organisations, `acme` with a member in every role and `other` with its own owner `otto`.
 struct World {
     router: Router,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -82,7 +82,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("usage.db").display());
         let options = store::Options { url, readers: 1, occupancy: Occupancy::Companion };
-        let store = Arc::new(SqliteStore::open(options).await.unwrap());
+        let store = store::open(options).await.unwrap();
         let clock = Arc::new(ManualClock::at(NOW.parse().unwrap()));
         let keys = vec![KeySource::Secret(SECRET.to_vec())];
         let authenticator =

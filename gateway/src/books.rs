@@ -1,52 +1,140 @@
 //! The books of this gateway: one an organisation and period, opened from the store's balance at first need.
 //!
-//! On SQLite this gateway is the only one that captures, and the journal is replayed before the first call, so a balance
-//! read when a book is opened lacks nothing: every later capture goes through the book itself.
+//! This gateway owns the database, so it is the only one that captures, and the journal is replayed before the first call:
+//! a balance read when a book is opened lacks nothing, because every later capture goes through the book itself. Once
+//! ownership is lost, somebody else may have spent: nothing is spent until it is back and the books are read anew.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ledger::{Book, BookSnapshot, OrganizationId, Period, StoreError, UsageStore};
 use parking_lot::RwLock;
+use store::Ownership;
+use tokio::sync::watch;
 
 /// All open books.
 pub(crate) struct Books {
     store: Arc<dyn UsageStore>,
-    open: RwLock<HashMap<(OrganizationId, Period), Arc<Book>>>,
+    ownership: watch::Receiver<Ownership>,
+    open: RwLock<Open>,
+}
+
+/// The books that are open, and the ownership under which they were read.
+struct Open {
+    under: Ownership,
+    books: HashMap<(OrganizationId, Period), Arc<Book>>,
 }
 
 impl Books {
-    pub(crate) fn new(store: Arc<dyn UsageStore>) -> Self {
-        Self { store, open: RwLock::default() }
+    pub(crate) fn new(store: Arc<dyn UsageStore>, ownership: watch::Receiver<Ownership>) -> Self {
+        let under = *ownership.borrow();
+        Self { store, ownership, open: RwLock::new(Open { under, books: HashMap::new() }) }
     }
 
     /// The book of an organisation's period.
     pub(crate) async fn find(&self, id: &OrganizationId, period: Period) -> Result<Arc<Book>, StoreError> {
         let key = (id.clone(), period);
-        if let Some(book) = self.open.read().get(&key) {
-            return Ok(Arc::clone(book));
-        }
+        let under = {
+            let open = self.open.read();
+            self.spends(&open)?;
+            if let Some(book) = open.books.get(&key) {
+                return Ok(Arc::clone(book));
+            }
+            open.under
+        };
         let balance = self.store.balance(id, period).await?;
-        // Whoever comes second takes the first one's book: there is never a second one to spend from.
+        // Whoever comes second takes the first one's book: there is never a second one to spend from. What was read
+        // before ownership changed hands may be old.
         let mut open = self.open.write();
-        Ok(Arc::clone(open.entry(key).or_insert_with(|| Book::new(balance.used, balance.calls))))
+        self.spends(&open)?;
+        if open.under != under {
+            return Err(not_owned());
+        }
+        Ok(Arc::clone(open.books.entry(key).or_insert_with(|| Book::new(balance.used, balance.calls))))
+    }
+
+    /// Whether new holds may be opened.
+    pub(crate) fn may_spend(&self) -> bool {
+        self.spends(&self.open.read()).is_ok()
     }
 
     /// A book as it is now; `None` where it is not open.
     pub(crate) fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
-        self.open.read().get(&(id.clone(), period)).map(|book| book.snapshot())
+        self.open.read().books.get(&(id.clone(), period)).map(|book| book.snapshot())
     }
 
     /// Closes the books of periods long over, once no hold is left on them: two periods back, so that a call which began
     /// in the last instant of a month has a month to end.
     pub(crate) fn close_before(&self, now: Period) {
         let last_open = now.previous();
-        let finished = |period: Period, book: &Arc<Book>| period < last_open && Arc::strong_count(book) == 1;
-        self.open.write().retain(|(_, period), book| !finished(*period, book));
+        let finished = |period: Period, book: &Arc<Book>| period < last_open && is_idle(book);
+        self.open.write().books.retain(|(_, period), book| !finished(*period, book));
     }
 
     /// How many holds are open, over all books.
     pub(crate) fn holds_open(&self) -> u64 {
-        self.open.read().values().map(|book| book.snapshot().calls_held).sum()
+        self.open.read().books.values().map(|book| book.snapshot().calls_held).sum()
+    }
+
+    /// Whether nobody has a hold on any book, or is about to open one.
+    pub(crate) fn are_idle(&self) -> bool {
+        self.open.read().books.values().all(is_idle)
+    }
+
+    /// Closes all books, so that each is read anew under this ownership; whether they were idle and that could be done.
+    /// Every charge of theirs must have reached the store.
+    pub(crate) fn read_anew(&self, under: Ownership) -> bool {
+        let mut open = self.open.write();
+        let idle = open.books.values().all(is_idle);
+        if idle {
+            *open = Open { under, books: HashMap::new() };
+        }
+        idle
+    }
+
+    fn spends(&self, open: &Open) -> Result<(), StoreError> {
+        let now = *self.ownership.borrow();
+        if now != Ownership::Lost && now == open.under { Ok(()) } else { Err(not_owned()) }
+    }
+}
+
+/// A hold keeps its book.
+fn is_idle(book: &Arc<Book>) -> bool {
+    Arc::strong_count(book) == 1
+}
+
+fn not_owned() -> StoreError {
+    StoreError::Unavailable("this gateway does not own the database now".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{Credits, Grant, Timestamp};
+    use store::{Occupancy, Options};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_spent_between_the_loss_of_the_database_and_the_reading_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("usage.db").display());
+        let store = store::open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await.unwrap();
+        let (tell, ownership) = watch::channel(Ownership::Held(1));
+        let books = Books::new(store, ownership);
+        let (acme, period) = ("acme".parse().unwrap(), Period::of(Timestamp::from_millis(0)));
+        let book = books.find(&acme, period).await.unwrap();
+        let hold =
+            book.open(Credits::from_micros(1), Grant { credits: ledger::Limit::Unlimited, calls: None }).unwrap();
+        tell.send_replace(Ownership::Lost);
+        assert!(!books.may_spend() && books.find(&acme, period).await.is_err());
+        tell.send_replace(Ownership::Held(2));
+        assert!(!books.may_spend(), "what is in the books may be old");
+        assert!(!books.read_anew(Ownership::Held(2)), "a call is on its way");
+        drop((hold, book));
+        assert!(books.read_anew(Ownership::Held(2)));
+        assert!(books.may_spend() && books.snapshot(&acme, period).is_none());
+        // One that was lost again meanwhile does not count.
+        tell.send_replace(Ownership::Held(3));
+        assert!(books.find(&acme, period).await.is_err());
     }
 }

@@ -38,6 +38,7 @@ mod gateway;
 mod metrics;
 mod options;
 mod organizations;
+mod ownership;
 mod serve;
 
 pub mod cli;

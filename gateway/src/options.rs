@@ -25,6 +25,8 @@ pub struct Options {
     pub(crate) in_flight_max: usize,
     pub(crate) shutdown_grace: Duration,
     pub(crate) store: store::Options,
+    /// Whole months of usage events kept beside the current one; `None` keeps all.
+    pub(crate) keep_months: Option<u32>,
     pub(crate) journal: journal::Options,
     pub(crate) access: access::Options,
     pub(crate) pricing: pricing::Options,
@@ -56,6 +58,7 @@ impl Options {
                 readers: DATABASE_READERS,
                 occupancy: Occupancy::Gateway,
             },
+            keep_months: Some(u32::try_from(database.keep_months)?).filter(|months| *months > 0),
             journal: journal::Options {
                 bytes_max: journal.max_bytes,
                 disk_free_bytes_min: journal.min_free_disk,

@@ -18,7 +18,7 @@ use pingora::protocols::l4::listener::Listener;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
-use store::SqliteStore;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -31,6 +31,7 @@ use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
+use crate::ownership;
 use crate::proxy::Proxy;
 use crate::upstream::Upstream;
 
@@ -38,6 +39,8 @@ use crate::upstream::Upstream;
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often gauges are read and old books closed.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// How often months are made ahead and dropped.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
 /// The wait after a failed accept: a process out of descriptors must not spin.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -51,7 +54,7 @@ pub struct Running {
     /// Where operators call: metrics, health, the admin API.
     pub admin_address: SocketAddr,
     gateway: Arc<Gateway>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     stop_accepting: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     connections: JoinHandle<()>,
@@ -64,9 +67,9 @@ pub struct Running {
 pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let listener = bind(options.listen, "server.listen").await?;
     let admin_listener = bind(options.admin_listen, "admin.listen").await?;
-    let store = Arc::new(SqliteStore::open(options.store.clone()).await.context("database.url")?);
+    let store = store::open(options.store.clone()).await.context("database.url")?;
     let metrics = Metrics::new().context("metrics")?;
-    let journal = open_journal(&options, &metrics, &*clock, &store).await?;
+    let journal = open_journal(&options, &metrics, &*clock, &*store).await?;
     let hurry = Arc::new(Notify::new());
     let gateway = Arc::new(assemble(&options, clock, &store, journal, metrics, &hurry).await?);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -81,6 +84,8 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     ));
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
+    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
+    background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
     let connections = tokio::spawn(accept(listener, Arc::clone(&gateway), accepting, options.shutdown_grace));
@@ -146,7 +151,7 @@ async fn open_journal(
     options: &Options,
     metrics: &Arc<Metrics>,
     clock: &dyn Clock,
-    store: &SqliteStore,
+    store: &dyn Store,
 ) -> Result<Journal, StartError> {
     let (opened, now, observer) = (options.journal.clone(), clock.now(), Arc::clone(metrics));
     let opening = tokio::task::spawn_blocking(move || Journal::open(opened, observer, now));
@@ -170,13 +175,13 @@ async fn open_journal(
 async fn assemble(
     options: &Options,
     clock: Arc<dyn Clock>,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     journal: Journal,
     metrics: Arc<Metrics>,
     hurry: &Arc<Notify>,
 ) -> Result<Gateway, StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone()));
+    let books = Arc::new(Books::new(store.clone(), store.ownership()));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -279,6 +284,23 @@ async fn follow_changes(gateway: Arc<Gateway>) {
         ticks.tick().await;
         if let Err(error) = gateway.organizations.follow().await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
+        }
+    }
+}
+
+async fn maintain(gateway: Arc<Gateway>, store: Arc<dyn Store>, keep_months: Option<u32>) {
+    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
+    loop {
+        ticks.tick().await;
+        match store.maintain(gateway.clock.now(), keep_months).await {
+            Ok(done) => {
+                for month in done.dropped {
+                    tracing::info!(%month, "usage events past retention are gone");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, source = ?std::error::Error::source(&error), "upkeep is tried again later");
+            }
         }
     }
 }

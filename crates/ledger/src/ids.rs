@@ -105,6 +105,13 @@ impl UsageEventId {
         let (seconds, nanos) = now.seconds_and_nanos();
         Self(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
     }
+
+    /// The moment inside the id, which is that of its event; `None` where there is none, as in an id that is not ours.
+    pub fn moment(self) -> Option<crate::Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
+        let millis = seconds.checked_mul(1_000)?.checked_add(u64::from(nanos / 1_000_000))?;
+        i64::try_from(millis).ok().map(crate::Timestamp::from_millis)
+    }
 }
 
 impl fmt::Display for UsageEventId {
@@ -162,5 +169,8 @@ mod tests {
         assert!(earlier < later);
         assert_eq!(earlier.to_string().parse::<UsageEventId>(), Ok(earlier));
         assert!("evt_nonsense".parse::<UsageEventId>().is_err());
+        assert_eq!(later.moment(), Some(Timestamp::from_millis(2_000)));
+        let strange = "evt_6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse::<UsageEventId>().unwrap();
+        assert_eq!(strange.moment(), None, "only a UUIDv7 has our moment in it");
     }
 }

@@ -213,6 +213,32 @@ fn listeners_and_backend_must_not_meet() {
 }
 
 #[test]
+fn a_database_is_a_file_or_a_server() {
+    let with = |url: &str| format!("{SHORTEST}\n[database]\nurl = \"{url}\"\n");
+    let good =
+        ["sqlite:a.db", "postgres://u@h/db", "postgresql://u:p@h:1/db?sslmode=require", "postgres:///db?host=/run"];
+    for url in good {
+        assert_eq!(read(&with(url)).unwrap().database.url, url);
+    }
+    for url in [
+        "",
+        "a.db",
+        "sqlite:",
+        "sqlite::memory:",
+        "sqlite:a?b",
+        "mysql://u:hush@h/db",
+        "postgres://u:hush@h",
+        "postgres://u:hush@h/",
+    ] {
+        let said = faults(&with(url));
+        assert!(said.contains("database.url: is no database address; allowed: sqlite:FILE"), "{url}: {said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+    let shown = format!("{:?}", read(&with("postgres://u:hush@h/db")).unwrap());
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
 fn a_reload_names_what_it_cannot_change() {
     let old = read(SHORTEST).unwrap();
     let mut new = old.clone();

@@ -1,13 +1,13 @@
-//! Usage events a second into SQLite, with balances and rollups, in the batches that the gateway makes.
+//! Usage events a second into each database, with balances and rollups.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ledger::{Credits, Outcome, PluginIdentity, Signals, Timestamp, UsageEvent, UsageEventId, UsageStore as _};
-use store::{Occupancy, Options, SqliteStore};
+use ledger::{Credits, Outcome, PluginIdentity, Signals, Timestamp, UsageEvent, UsageEventId};
+use store::{Occupancy, Options};
 
-const BATCH: u64 = 500;
+const BATCH: u64 = 1_000;
 
 fn event(number: u64) -> UsageEvent {
     let occurred_at = Timestamp::from_millis(1_764_000_000_000 + i64::try_from(number).unwrap());
@@ -34,25 +34,51 @@ fn event(number: u64) -> UsageEvent {
     }
 }
 
+/// Batches that nobody has applied yet.
+fn batches(number: &mut u64, many: usize) -> Vec<Vec<UsageEvent>> {
+    let mut batch = || {
+        *number += BATCH;
+        (*number..*number + BATCH).map(event).collect()
+    };
+    (0..many).map(|_| batch()).collect()
+}
+
 fn apply(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("usage.db").display());
-    let store =
-        runtime.block_on(SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway })).unwrap();
+    let database = runtime.block_on(cluster::TestDatabase::new()).unwrap();
+    // A test's server does not sync; one that is measured must.
+    for statement in
+        ["ALTER SYSTEM SET fsync = on", "ALTER SYSTEM SET full_page_writes = on", "SELECT pg_reload_conf()"]
+    {
+        runtime.block_on(database.execute(statement)).unwrap();
+    }
+    let sqlite = format!("sqlite:{}", folder.path().join("usage.db").display());
     let mut number = 0;
     let mut group = criterion.benchmark_group("store");
-    group.throughput(Throughput::Elements(BATCH));
-    group.bench_function("apply 500 events", |bencher| {
-        bencher.iter_batched(
-            || {
-                number += BATCH;
-                (number..number + BATCH).map(event).collect::<Vec<_>>()
-            },
-            |events| runtime.block_on(store.apply(&events)).unwrap(),
-            criterion::BatchSize::PerIteration,
-        );
-    });
+    // Two at once: while the database works on one batch, the next one is written out.
+    for (name, url, at_once) in
+        [("SQLite", sqlite, 1), ("PostgreSQL", database.url(), 1), ("PostgreSQL", database.url(), 2)]
+    {
+        let options = Options { url, readers: 1, occupancy: Occupancy::Companion };
+        let store = runtime.block_on(store::open(options)).unwrap();
+        group.throughput(Throughput::Elements(BATCH * u64::try_from(at_once).unwrap()));
+        group.bench_function(format!("{name}: {at_once} × {BATCH} events"), |bencher| {
+            bencher.iter_batched(
+                || batches(&mut number, at_once),
+                |batches| {
+                    let applying = batches.into_iter().map(|events| {
+                        let store = Arc::clone(&store);
+                        runtime.spawn(async move { store.apply(&events).await.unwrap() })
+                    });
+                    let applying: Vec<_> = applying.collect();
+                    applying.into_iter().map(|applied| runtime.block_on(applied).unwrap()).sum::<u64>()
+                },
+                criterion::BatchSize::PerIteration,
+            );
+        });
+        runtime.block_on(store.close());
+    }
     group.finish();
 }
 

@@ -1,45 +1,88 @@
 //! What every store must do: one suite, a line a case, run by each back end.
 
 mod cases;
+mod schema;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Occupancy, Options, SqliteStore};
+use cluster::TestDatabase;
 
-/// A store that is gone after its test.
+use crate::{Occupancy, Options, Store, open};
+
+/// A store on a database of its own, which is gone after its test.
 pub(crate) struct Fresh {
-    pub(crate) store: Arc<SqliteStore>,
-    folder: tempfile::TempDir,
+    pub(crate) store: Arc<dyn Store>,
+    home: Home,
+}
+
+/// Where a database lives.
+pub(crate) enum Home {
+    Folder(tempfile::TempDir),
+    Server(TestDatabase),
+}
+
+impl Home {
+    pub(crate) fn folder() -> Self {
+        Self::Folder(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) async fn server() -> Self {
+        Self::Server(TestDatabase::new().await.unwrap())
+    }
+
+    pub(crate) fn options(&self, occupancy: Occupancy) -> Options {
+        let url = match self {
+            Self::Folder(folder) => in_folder(folder.path()),
+            Self::Server(database) => database.url(),
+        };
+        Options { url, readers: 2, occupancy }
+    }
+}
+
+/// The address of a database file in a folder.
+pub(crate) fn in_folder(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("usage.db").display())
 }
 
 impl Fresh {
-    fn options(folder: &tempfile::TempDir, occupancy: Occupancy) -> Options {
-        Options { url: format!("sqlite:{}", folder.path().join("usage.db").display()), readers: 2, occupancy }
-    }
-
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(Self::options(&folder, Occupancy::Gateway)).await.unwrap());
-        Self { store, folder }
+    async fn at(home: Home) -> Self {
+        let store = open(home.options(Occupancy::Gateway)).await.unwrap();
+        Self { store, home }
     }
 
     /// Closes the store and opens it again.
     pub(crate) async fn reopened(self) -> Self {
         self.store.close().await;
         drop(self.store);
-        let store = Arc::new(SqliteStore::open(Self::options(&self.folder, Occupancy::Gateway)).await.unwrap());
-        Self { store, folder: self.folder }
+        Self::at(self.home).await
+    }
+
+    /// Another process's look at the same database.
+    pub(crate) async fn beside(&self, occupancy: Occupancy) -> Result<Arc<dyn Store>, crate::OpenError> {
+        open(self.home.options(occupancy)).await
     }
 }
 
 macro_rules! cases {
     ($($case:ident,)*) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                cases::$case(Fresh::new().await).await;
-            }
-        )*
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::cases::$case(super::Fresh::at(super::Home::folder()).await).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::cases::$case(super::Fresh::at(super::Home::server().await).await).await;
+                }
+            )*
+        }
     };
 }
 
@@ -57,45 +100,18 @@ cases! {
     one_organisation_sees_nothing_of_another,
     many_at_once_lose_nothing,
     everything_survives_a_restart,
-}
-
-#[tokio::test]
-async fn a_second_gateway_is_refused_and_a_companion_is_not() {
-    let first = Fresh::new().await;
-    let second = SqliteStore::open(Fresh::options(&first.folder, Occupancy::Gateway)).await.unwrap_err();
-    assert!(second.to_string().contains("is owned by another gateway"), "{second}");
-    assert!(SqliteStore::open(Fresh::options(&first.folder, Occupancy::Companion)).await.is_ok());
-    assert!(SqliteStore::open(Fresh::options(&first.folder, Occupancy::Visitor)).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_database_has_one_owner_whatever_name_it_is_called_by() {
-    let first = Fresh::new().await;
-    let at = |name: &str| first.folder.path().join(name);
-    let open = async |name: &str| {
-        let url = format!("sqlite:{}", at(name).display());
-        let opened = SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await;
-        opened.err().map(|error| error.to_string()).unwrap_or_default()
-    };
-    std::os::unix::fs::symlink(at("usage.db"), at("link.db")).unwrap();
-    assert!(open("link.db").await.contains("is owned by another gateway"), "{}", open("link.db").await);
-    std::fs::hard_link(at("usage.db"), at("hard.db")).unwrap();
-    assert!(open("hard.db").await.contains("has more than one name"), "{}", open("hard.db").await);
-}
-
-#[tokio::test]
-async fn a_visitor_makes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let missing = SqliteStore::open(Fresh::options(&folder, Occupancy::Visitor)).await.unwrap_err();
-    assert!(missing.to_string().contains("does not exist yet"), "{missing}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    changes_at_once_are_numbered_in_their_order,
+    the_same_events_from_many_sides_count_once,
+    an_event_is_found_by_its_own_id_only,
+    a_second_gateway_is_refused_and_a_companion_is_not,
 }
 
 #[tokio::test]
 async fn addresses_that_are_none_are_refused() {
-    for url in ["", "sqlite:", "sqlite::memory:", "postgres://localhost/usage", "usage.db", "sqlite:a.db?mode=ro"] {
+    for url in ["", "sqlite:", "sqlite::memory:", "mysql://u:hush@localhost/usage", "usage.db", "sqlite:a.db?mode=ro"] {
         let options = Options { url: url.to_owned(), readers: 1, occupancy: Occupancy::Visitor };
-        let error = SqliteStore::open(options).await.unwrap_err();
-        assert!(error.to_string().contains("is no database address"), "{url}: {error}");
+        let error = open(options).await.err().unwrap();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("is no database address") && !told.contains("hush"), "{url}: {told}");
     }
 }

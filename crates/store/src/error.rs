@@ -5,11 +5,27 @@ use ledger::StoreError;
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The address is none that this store knows.
-    #[error("\"{0}\" is no database address; allowed: sqlite:FILE, such as sqlite:data/usage.db")]
-    Address(String),
-    /// Another gateway owns the file.
-    #[error("{0} is owned by another gateway that is running: one gateway owns a SQLite database")]
+    /// The address is none that this store knows. It is not shown: it may hold a password.
+    #[error(
+        "it is no database address; allowed: sqlite:FILE, such as sqlite:data/usage.db, or postgres://USER@HOST/DATABASE"
+    )]
+    Address,
+    /// The address of a PostgreSQL database has a fault.
+    #[error("it is no PostgreSQL address: {why}; allowed: postgres://USER@HOST/DATABASE?sslmode=verify-full")]
+    Parameters {
+        /// What is wrong, without the address.
+        why: String,
+    },
+    /// The database does not answer, or does not let us in.
+    #[error("{address} cannot be reached: {source}")]
+    Unreachable {
+        /// Where, without the password.
+        address: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// Another gateway owns the database.
+    #[error("{0} is owned by another gateway that is running: one gateway owns a database")]
     Owned(String),
     /// The file has a second name, by which another gateway could own it.
     #[error("{0} has more than one name (a hard link): one gateway owns a SQLite database, so it must have one name")]

@@ -1,18 +1,23 @@
-//! The ledger's stores over SQLite: usage events and what they add up to, organisations, prices, audit.
+//! The ledger's stores over SQLite and PostgreSQL: usage events and what they add up to, organisations, prices, audit.
 //!
-//! Each statement exists once, in `ops/<aggregate>.rs`, and takes an open connection: *what* is apart from *when*.
-//! Only `sqlite` and `connection` name the database, so that another one needs no second copy of anything. This crate
+//! Each statement exists once, in `ops/<aggregate>.rs`, and runs on an open connection: *what* is apart from *when*, which
+//! `directory` and `usage` say. Only `dialect`, `sqlite` and `postgres` know what a database has for itself. This crate
 //! must never decide between reading and writing: a limit is a guarded statement or the ledger's own.
 
-mod connection;
+mod dialect;
+mod directory;
 mod error;
+mod open;
 mod ops;
+mod postgres;
 mod price_list;
+mod sql_store;
 mod sqlite;
+mod usage;
 
 #[cfg(test)]
 mod contract;
 
 pub use error::OpenError;
+pub use open::{Maintained, Occupancy, Options, Ownership, Store, open};
 pub use price_list::standard_definitions;
-pub use sqlite::{Occupancy, Options, SqliteStore};

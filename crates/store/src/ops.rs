@@ -1,7 +1,12 @@
-//! The statements, a file an aggregate: their texts at the top, and a function each that takes an open connection.
+//! The statements, a file an aggregate: their texts at the top, and a function each on an open connection.
 //!
-//! Markers are `$1`, amounts and times 64-bit integers, documents JSON text; lists travel as one JSON parameter, so that
-//! a batch is one statement.
+//! Markers are `$1`, amounts and times 64-bit integers, documents JSON text; a list travels as one JSON parameter and a
+//! batch in the form that the dialect has for it, so that each is one statement.
+//!
+//! Every aggregate is generic over [`crate::dialect::Dialect`], with the same `where` clause: the connection runs
+//! statements, three types (texts, texts that may be absent, 64-bit integers) go in and come out, and columns are found by
+//! number. Rust makes no caller believe what a trait says of types other than its own, so the clause is repeated where
+//! statements are run. That is the whole price of writing each of them once.
 
 pub(crate) mod audit;
 pub(crate) mod balances;

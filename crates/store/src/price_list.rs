@@ -14,16 +14,14 @@ pub fn standard_definitions() -> Result<Vec<EventDefinition>, serde_json::Error>
 
 #[cfg(test)]
 mod tests {
-    use ledger::Directory as _;
-
     use super::*;
-    use crate::{Occupancy, Options, SqliteStore};
+    use crate::{Occupancy, Options, open};
 
     #[tokio::test]
     async fn the_list_is_that_of_a_fresh_database() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("usage.db").display());
-        let store = SqliteStore::open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await.unwrap();
+        let store = open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await.unwrap();
         let mut listed = standard_definitions().unwrap();
         listed.sort_by(|one, other| one.event_type.cmp(&other.event_type));
         assert_eq!(listed, store.event_definitions().await.unwrap());

@@ -1,19 +1,24 @@
 //! The embedded database: one file, one writing connection, a few reading ones, and a lock that says who owns it.
 
-mod directory;
-mod usage;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ledger::StoreError;
-use sqlx::pool::PoolConnection;
+use async_trait::async_trait;
+use ledger::{StoreError, Timestamp, UsageEvent};
+use serde::{Serialize, Serializer};
+use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use tokio::sync::watch;
 
-use crate::error::{OpenError, from_driver};
+use crate::dialect::{Asked, Batch, Column, Dialect};
+use crate::error::{OpenError, damaged};
+use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
+use crate::sql_store::{SqlStore, bring_up};
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,40 +28,70 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITER_CACHE: &str = "-4096";
 const READER_CACHE: &str = "-1024";
 
-/// Where the database is and who opens it.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// `sqlite:FILE`, relative to the working directory, or absolute.
-    pub url: String,
-    /// Reading connections.
-    pub readers: u32,
-    /// Who opens it.
-    pub occupancy: Occupancy,
-}
-
-/// Who opens a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occupancy {
-    /// A gateway: it owns the file; a second one is refused.
-    Gateway,
-    /// The admin API beside a gateway.
-    Companion,
-    /// Somebody who only looks: nothing is made or changed.
-    Visitor,
-}
-
 /// The store over SQLite.
-#[derive(Debug)]
-pub struct SqliteStore {
-    writer: SqlitePool,
-    readers: SqlitePool,
+pub(crate) type SqliteStore = SqlStore<Sqlite>;
+
+impl Dialect for Sqlite {
     /// Held for life; the system lets go of it however the process ends.
-    _ownership: Option<File>,
+    type Own = Option<File>;
+
+    const BEGIN_SNAPSHOT: &'static str = "BEGIN";
+    // It takes the write lock at once: a later upgrade could fail half-way.
+    const BEGIN_APPLY: &'static str = "BEGIN IMMEDIATE";
+    const BEGIN_CHANGE: &'static str = "BEGIN IMMEDIATE";
+    const DEADLINE: Option<Duration> = None;
+
+    /// One parameter, a JSON array of rows.
+    fn rows(batch: &Batch<'_>) -> String {
+        let columns: Vec<_> = (0..batch.columns().len()).map(|column| format!("value ->> {column}")).collect();
+        // Without the condition the parser would take ON CONFLICT for a part of a join.
+        format!("SELECT {} FROM json_each($1) WHERE true", columns.join(", "))
+    }
+
+    fn bind_rows<'q>(query: Asked<'q, Self>, batch: &Batch<'_>) -> Result<Asked<'q, Self>, StoreError> {
+        let rows: Vec<_> = (0..batch.len()).map(|row| Row { batch, row }).collect();
+        Ok(query.bind(serde_json::to_string(&rows).map_err(|error| damaged("batch", error))?))
+    }
+
+    fn list(marker: &str) -> String {
+        format!("SELECT value FROM json_each({marker})")
+    }
+
+    async fn make_room(_: &SqlStore<Self>, _: &[UsageEvent]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn try_again(_: &SqlStore<Self>, _: &StoreError) -> bool {
+        // The only writer waits for its turn; what fails then fails again.
+        false
+    }
 }
 
-impl SqliteStore {
+/// One row of a batch, written as a JSON array.
+struct Row<'b> {
+    batch: &'b Batch<'b>,
+    row: usize,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.batch.columns().iter().map(|column| match column {
+            Column::Text(texts) => Value::Text(texts.get(self.row).and_then(Option::as_deref)),
+            Column::Integer(integers) => Value::Integer(integers.get(self.row).copied()),
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'v> {
+    Text(Option<&'v str>),
+    Integer(Option<i64>),
+}
+
+impl SqlStore<Sqlite> {
     /// Opens the database; a gateway or companion brings its schema up to date.
-    pub async fn open(options: Options) -> Result<Self, OpenError> {
+    pub(crate) async fn open(options: Options) -> Result<Self, OpenError> {
         let path = path_of(&options.url)?;
         let writes = options.occupancy != Occupancy::Visitor;
         if writes {
@@ -75,41 +110,40 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let writer = connect.clone().pragma("cache_size", WRITER_CACHE).read_only(!writes);
-        let writer = pool(1).connect_with(writer).await?;
+        let writers = pool(1).connect_with(writer).await?;
         if writes {
-            sqlx::migrate!("../../migrations/sqlite").run(&writer).await?;
+            let mut connection = writers.acquire().await?;
+            bring_up(&sqlx::migrate!("../../migrations/sqlite"), &mut connection).await?;
         }
         let readers = connect.pragma("cache_size", READER_CACHE).read_only(true);
         let readers = pool(options.readers.max(1)).connect_with(readers).await?;
-        Ok(Self { writer, readers, _ownership: ownership })
-    }
-
-    /// Closes every connection.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
-    /// A connection that reads.
-    async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        self.readers.acquire().await.map_err(from_driver)
-    }
-
-    /// A transaction that writes. It takes the write lock at once: a later upgrade could fail half-way.
-    async fn write(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(from_driver)
+        Ok(Self { readers, writers, own: ownership })
     }
 }
 
-async fn commit(transaction: Transaction<'_, Sqlite>) -> Result<(), StoreError> {
-    transaction.commit().await.map_err(from_driver)
+#[async_trait]
+impl Store for SqliteStore {
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+
+    /// The lock file is ours for life.
+    fn ownership(&self) -> watch::Receiver<Ownership> {
+        if self.own.is_some() { watch::channel(Ownership::Held(1)).1 } else { Ownership::never() }
+    }
+
+    /// One file keeps everything, and has no parts to make or drop.
+    async fn maintain(&self, _: Timestamp, _: Option<u32>) -> Result<Maintained, StoreError> {
+        Ok(Maintained::default())
+    }
 }
 
 fn path_of(url: &str) -> Result<PathBuf, OpenError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path {
         Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains('?') => Ok(path.into()),
-        _ => Err(OpenError::Address(url.to_owned())),
+        _ => Err(OpenError::Address),
     }
 }
 

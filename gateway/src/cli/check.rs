@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use access::Authenticator;
-use ledger::{Clock, Directory as _, EventType, SystemClock};
+use ledger::{Clock, EventType, SystemClock};
 use pricing::Plugin;
 use settings::Settings;
-use store::{Occupancy, OpenError, SqliteStore};
+use store::{Occupancy, OpenError};
 
 use super::run::runtime;
 use super::{Failure, configuration, say};
@@ -78,7 +78,7 @@ async fn faults(settings: &Settings) -> Vec<String> {
 /// The event types that have a definition; `None` where the database is not there yet and will be made.
 async fn defined(options: &Options, faults: &mut Vec<String>) -> Option<Vec<EventType>> {
     let visit = store::Options { occupancy: Occupancy::Visitor, ..options.store.clone() };
-    let store = match SqliteStore::open(visit).await {
+    let store = match store::open(visit).await {
         Ok(store) => store,
         Err(OpenError::Missing(_)) => return None,
         Err(error) => {

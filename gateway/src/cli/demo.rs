@@ -14,7 +14,7 @@ use clap::Args;
 use ledger::{Clock as _, SystemClock};
 use settings::{Log, LogFormat, Settings};
 use standin::{Mint, Standin};
-use store::{Occupancy, SqliteStore};
+use store::Occupancy;
 use tempfile::TempDir;
 use tokio::signal::unix::SignalKind;
 
@@ -108,10 +108,10 @@ fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
 async fn furnish(settings: &Settings) -> anyhow::Result<()> {
     let options = Options::from_settings(settings)?;
     let plugin = pricing::Plugin::load(&options.pricing)?;
-    let store = SqliteStore::open(store::Options { occupancy: Occupancy::Gateway, ..options.store }).await?;
+    let store = store::open(store::Options { occupancy: Occupancy::Gateway, ..options.store }).await?;
     let now = SystemClock.now();
-    people::settle_in(&store, now).await?;
-    history::write(&store, &plugin, now).await?;
+    people::settle_in(&*store, now).await?;
+    history::write(&*store, &plugin, now).await?;
     store.close().await;
     Ok(())
 }

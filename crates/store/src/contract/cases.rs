@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Actor, Change, Changed, Credits, Directory as _, EventDefinition, HistoryFilter, ManagementUpdate, Member,
-    NewOrganization, OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus,
-    Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageStore as _, UserId,
+    Actor, Change, Changed, Credits, EventDefinition, HistoryFilter, ManagementUpdate, Member, NewOrganization,
+    OrganizationId, Outcome, PageRequest, Period, PluginIdentity, Role, Signals, SubscriptionStatus, Timestamp,
+    UsageEvent, UsageEventId, UsageLimits, UserId,
 };
 
 use super::Fresh;
+use crate::{Occupancy, Ownership};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -327,4 +328,84 @@ pub(super) async fn everything_survives_a_restart(fresh: Fresh) {
     let fresh = fresh.reopened().await;
     assert!(fresh.store.organization(&id("acme")).await.unwrap().is_some());
     assert_eq!(fresh.store.event(&id("acme"), event.id).await.unwrap(), Some(event));
+}
+
+pub(super) async fn changes_at_once_are_numbered_in_their_order(fresh: Fresh) {
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    let before = fresh.store.revision().await.unwrap();
+    let tasks: Vec<_> = (0..12)
+        .map(|number| {
+            let store = Arc::clone(&fresh.store);
+            let member = Member { user_id: id(&format!("u{number}")), role: Role::Member, name: None, email: None };
+            tokio::spawn(async move { store.put_member(&id("acme"), &member, &change()).await.unwrap().unwrap() })
+        })
+        .collect();
+    // A follower that never looks back must see every one, however they overlap.
+    let (mut since, mut seen) = (before, 0);
+    while seen < 12 {
+        for (revision, _) in fresh.store.changes_since(since).await.unwrap() {
+            assert!(revision > since);
+            (since, seen) = (revision, seen + 1);
+        }
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(fresh.store.organization(&id("acme")).await.unwrap().unwrap().members.len(), 12);
+}
+
+pub(super) async fn the_same_events_from_many_sides_count_once(fresh: Fresh) {
+    let events: Vec<_> = (0..60)
+        .map(|number| event(&format!("org{}", number % 7), &format!("u{}", number % 3), "2026-11-24T08:00:00Z", 1))
+        .collect();
+    let tasks: Vec<_> = (0..8)
+        .map(|turn| {
+            let (store, mut events) = (Arc::clone(&fresh.store), events.clone());
+            events.rotate_left(turn * 7);
+            if turn % 2 == 1 {
+                events.reverse();
+            }
+            tokio::spawn(async move { store.apply(&events).await.unwrap() })
+        })
+        .collect();
+    let mut applied = 0;
+    for task in tasks {
+        applied += task.await.unwrap();
+    }
+    assert_eq!(applied, 60);
+    let mut used = 0;
+    for number in 0..7 {
+        let of: OrganizationId = id(&format!("org{number}"));
+        let balance = fresh.store.balance(&of, id("2026-11")).await.unwrap();
+        let report = fresh.store.report(&of, id("2026-11"), None).await.unwrap();
+        assert_eq!((report.credits, report.count), (balance.used, balance.events));
+        used += balance.used.micros();
+    }
+    assert_eq!(used, 60);
+}
+
+pub(super) async fn an_event_is_found_by_its_own_id_only(fresh: Fresh) {
+    let one = event("acme", "alice", "2026-11-24T08:00:00.123Z", 1);
+    fresh.store.apply(std::slice::from_ref(&one)).await.unwrap();
+    assert_eq!(fresh.store.event(&id("acme"), one.id).await.unwrap(), Some(one.clone()));
+    for strange in ["evt_6ba7b810-9dad-11d1-80b4-00c04fd430c8", &UsageEventId::new(one.occurred_at).to_string()] {
+        assert_eq!(fresh.store.event(&id("acme"), id(strange)).await.unwrap(), None, "{strange}");
+    }
+    let false_time = UsageEvent { occurred_at: at("2026-12-24T08:00:00Z"), ..one };
+    let refused = fresh.store.apply(&[false_time]).await.unwrap_err();
+    assert!(refused.to_string().contains("the time in the id"), "{refused}");
+}
+
+pub(super) async fn a_second_gateway_is_refused_and_a_companion_is_not(fresh: Fresh) {
+    assert_eq!(*fresh.store.ownership().borrow(), Ownership::Held(1));
+    let second = fresh.beside(Occupancy::Gateway).await.err().unwrap();
+    assert!(second.to_string().contains("is owned by another gateway"), "{second}");
+    for occupancy in [Occupancy::Companion, Occupancy::Visitor] {
+        let beside = fresh.beside(occupancy).await.unwrap();
+        assert_eq!(*beside.ownership().borrow(), Ownership::Lost);
+        assert_eq!(beside.plans().await.unwrap().len(), 4);
+        beside.close().await;
+    }
+    fresh.reopened().await;
 }

@@ -2,10 +2,10 @@
 
 use ledger::{AuditEntry, Change, Changed, OrganizationId, StoreError, Timestamp};
 use serde::Serialize;
-use sqlx::Row as _;
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{from_text, id, to_text};
-use crate::connection::{Connection, Row};
+use crate::dialect::Dialect;
 use crate::error::{damaged, from_driver};
 
 const ADD_ENTRY: &str =
@@ -28,73 +28,82 @@ pub(crate) struct Act<'a, T> {
     pub(crate) new: Option<&'a T>,
 }
 
-/// Notes a change for people and for other processes.
-pub(crate) async fn record<T: Serialize>(
-    conn: &mut Connection,
-    act: Act<'_, T>,
-    change: &Change,
-) -> Result<(), StoreError> {
-    let (kind, key, organization) = match act.changed {
-        Changed::Organization(id) => ("organization", id.as_str(), Some(id.as_str())),
-        Changed::Plan(plan) => ("plan", plan.as_str(), None),
-        Changed::EventDefinition(event_type) => ("event_definition", event_type.as_str(), None),
-    };
-    let target = act.part.unwrap_or_else(|| format!("{kind}:{key}"));
-    let add = sqlx::query(ADD_ENTRY)
-        .bind(organization)
-        .bind(change.at.millis())
-        .bind(to_text(&change.actor)?)
-        .bind(act.action)
-        .bind(target)
-        .bind(to_text(&act.old)?)
-        .bind(to_text(&act.new)?);
-    add.execute(&mut *conn).await.map_err(from_driver)?;
-    sqlx::query(ADD_CHANGE).bind(kind).bind(key).execute(conn).await.map_err(from_driver)?;
-    Ok(())
-}
+/// The audit trail and the numbered changes, on an open connection.
+pub(crate) struct Audit<'c, D: Dialect>(pub(crate) &'c mut D::Connection);
 
-pub(crate) async fn list(
-    conn: &mut Connection,
-    of: &OrganizationId,
-    before: Option<i64>,
-    limit: u32,
-) -> Result<Vec<AuditEntry>, StoreError> {
-    let list = sqlx::query(LIST_ENTRIES).bind(of.as_str()).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
-    list.fetch_all(conn).await.map_err(from_driver)?.iter().map(read_entry).collect()
-}
+impl<D> Audit<'_, D>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    /// Notes a change for people and for other processes.
+    pub(crate) async fn record<T: Serialize>(&mut self, act: Act<'_, T>, change: &Change) -> Result<(), StoreError> {
+        let (kind, key, organization) = match act.changed {
+            Changed::Organization(id) => ("organization", id.as_str(), Some(id.as_str())),
+            Changed::Plan(plan) => ("plan", plan.as_str(), None),
+            Changed::EventDefinition(event_type) => ("event_definition", event_type.as_str(), None),
+        };
+        let target = act.part.unwrap_or_else(|| format!("{kind}:{key}"));
+        let add = sqlx::query(ADD_ENTRY)
+            .bind(organization)
+            .bind(change.at.millis())
+            .bind(to_text(&change.actor)?.as_str())
+            .bind(act.action)
+            .bind(target.as_str())
+            .bind(to_text(&act.old)?.as_str())
+            .bind(to_text(&act.new)?.as_str());
+        add.execute(&mut *self.0).await.map_err(from_driver)?;
+        sqlx::query(ADD_CHANGE).bind(kind).bind(key).execute(&mut *self.0).await.map_err(from_driver)?;
+        Ok(())
+    }
 
-pub(crate) async fn changes_since(conn: &mut Connection, since: i64) -> Result<Vec<(i64, Changed)>, StoreError> {
-    let rows = sqlx::query(LIST_CHANGES).bind(since).fetch_all(conn).await.map_err(from_driver)?;
-    rows.iter().map(read_change).collect()
-}
+    pub(crate) async fn list(
+        &mut self,
+        of: &OrganizationId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let list = sqlx::query(LIST_ENTRIES).bind(of.as_str()).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
+        list.fetch_all(&mut *self.0).await.map_err(from_driver)?.iter().map(Self::read_entry).collect()
+    }
 
-pub(crate) async fn revision(conn: &mut Connection) -> Result<i64, StoreError> {
-    let row = sqlx::query(NEWEST_REVISION).fetch_one(conn).await.map_err(from_driver)?;
-    row.try_get(0).map_err(from_driver)
-}
+    pub(crate) async fn changes_since(&mut self, since: i64) -> Result<Vec<(i64, Changed)>, StoreError> {
+        let rows = sqlx::query(LIST_CHANGES).bind(since).fetch_all(&mut *self.0).await.map_err(from_driver)?;
+        rows.iter().map(Self::read_change).collect()
+    }
 
-fn read_entry(row: &Row) -> Result<AuditEntry, StoreError> {
-    let text = |column: usize| row.try_get::<&str, _>(column).map_err(from_driver);
-    let organization: Option<&str> = row.try_get(1).map_err(from_driver)?;
-    Ok(AuditEntry {
-        id: row.try_get(0).map_err(from_driver)?,
-        organization_id: organization.map(|organization| id("organisation id", organization)).transpose()?,
-        at: Timestamp::from_millis(row.try_get(2).map_err(from_driver)?),
-        actor: from_text("actor", text(3)?)?,
-        action: text(4)?.to_owned(),
-        target: text(5)?.to_owned(),
-        old_value: from_text("old value", text(6)?)?,
-        new_value: from_text("new value", text(7)?)?,
-    })
-}
+    pub(crate) async fn revision(&mut self) -> Result<i64, StoreError> {
+        let row = sqlx::query(NEWEST_REVISION).fetch_one(&mut *self.0).await.map_err(from_driver)?;
+        row.try_get(0).map_err(from_driver)
+    }
 
-fn read_change(row: &Row) -> Result<(i64, Changed), StoreError> {
-    let (kind, key): (&str, &str) = (row.try_get(1).map_err(from_driver)?, row.try_get(2).map_err(from_driver)?);
-    let changed = match kind {
-        "organization" => Changed::Organization(id("organisation id", key)?),
-        "plan" => Changed::Plan(id("plan name", key)?),
-        "event_definition" => Changed::EventDefinition(id("event type", key)?),
-        other => return Err(damaged("kind of change", other)),
-    };
-    Ok((row.try_get(0).map_err(from_driver)?, changed))
+    fn read_entry(row: &D::Row) -> Result<AuditEntry, StoreError> {
+        let text = |column: usize| row.try_get::<&str, _>(column).map_err(from_driver);
+        let organization: Option<&str> = row.try_get(1).map_err(from_driver)?;
+        Ok(AuditEntry {
+            id: row.try_get(0).map_err(from_driver)?,
+            organization_id: organization.map(|organization| id("organisation id", organization)).transpose()?,
+            at: Timestamp::from_millis(row.try_get(2).map_err(from_driver)?),
+            actor: from_text("actor", text(3)?)?,
+            action: text(4)?.to_owned(),
+            target: text(5)?.to_owned(),
+            old_value: from_text("old value", text(6)?)?,
+            new_value: from_text("new value", text(7)?)?,
+        })
+    }
+
+    fn read_change(row: &D::Row) -> Result<(i64, Changed), StoreError> {
+        let (kind, key): (&str, &str) = (row.try_get(1).map_err(from_driver)?, row.try_get(2).map_err(from_driver)?);
+        let changed = match kind {
+            "organization" => Changed::Organization(id("organisation id", key)?),
+            "plan" => Changed::Plan(id("plan name", key)?),
+            "event_definition" => Changed::EventDefinition(id("event type", key)?),
+            other => return Err(damaged("kind of change", other)),
+        };
+        Ok((row.try_get(0).map_err(from_driver)?, changed))
+    }
 }

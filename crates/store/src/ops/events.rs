@@ -2,51 +2,79 @@
 
 use std::collections::HashSet;
 
-use ledger::{OrganizationId, StoreError, UsageEvent, UsageEventId};
-use serde_json::json;
-use sqlx::Row as _;
+use ledger::{OrganizationId, SessionId, StoreError, UsageEvent, UsageEventId};
+use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{from_text, id, to_text};
-use crate::connection::Connection;
-use crate::error::from_driver;
+use crate::dialect::{Batch, Dialect};
+use crate::error::{damaged, from_driver};
 
-/// One parameter, a JSON array of rows; an event that is there already is passed over and not answered.
-const ADD_EVENTS: &str =
+/// An event that is there already is passed over and not answered. No constraint is named, because the key is the id
+/// alone in one database and the id with its time in another; it is the only one that can be met.
+const INTO_EVENTS: &str =
     "INSERT INTO usage_events (event_id, organization_id, user_id, event_type, category, session_id,
-    occurred_at_ms, outcome, credits_micros, document)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-    value ->> 8, value ->> 9 FROM json_each($1) WHERE true
-    ON CONFLICT (event_id) DO NOTHING RETURNING event_id";
-const FIND_EVENT: &str = "SELECT document FROM usage_events WHERE event_id = $1 AND organization_id = $2";
+    occurred_at_ms, outcome, credits_micros, document)";
+const ONCE: &str = "ON CONFLICT DO NOTHING RETURNING event_id";
+/// The time is that of the id: it says which partition to look in, where there are partitions.
+const FIND_EVENT: &str =
+    "SELECT document FROM usage_events WHERE event_id = $1 AND organization_id = $2 AND occurred_at_ms = $3";
 
-/// Adds events; answers the ids of those that were new.
-pub(crate) async fn add(conn: &mut Connection, events: &[UsageEvent]) -> Result<HashSet<UsageEventId>, StoreError> {
-    let rows: Vec<serde_json::Value> = events.iter().map(row).collect::<Result<_, _>>()?;
-    let added = sqlx::query(ADD_EVENTS).bind(to_text(&rows)?).fetch_all(conn).await.map_err(from_driver)?;
-    added.iter().map(|row| id("event id", row.try_get(0).map_err(from_driver)?)).collect()
+/// Usage events, on an open connection.
+pub(crate) struct Events<'c, D: Dialect>(pub(crate) &'c mut D::Connection);
+
+impl<D> Events<'_, D>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    /// Adds events, in the order of their ids, so that two who add the same ones never wait for each other; answers the
+    /// ids of those that were new.
+    pub(crate) async fn add(&mut self, events: &[UsageEvent]) -> Result<HashSet<UsageEventId>, StoreError> {
+        let mut events: Vec<&UsageEvent> = events.iter().collect();
+        events.sort_unstable_by_key(|event| event.id);
+        let rows = batch(&events)?;
+        let text = format!("{INTO_EVENTS} {} {ONCE}", D::rows(&rows));
+        let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
+        let added = add.fetch_all(&mut *self.0).await.map_err(from_driver)?;
+        added.iter().map(|row| id("event id", row.try_get(0).map_err(from_driver)?)).collect()
+    }
+
+    pub(crate) async fn find(
+        &mut self,
+        of: &OrganizationId,
+        event: UsageEventId,
+    ) -> Result<Option<UsageEvent>, StoreError> {
+        let Some(occurred_at) = event.moment() else { return Ok(None) };
+        let find =
+            sqlx::query(FIND_EVENT).bind(event.to_string().as_str()).bind(of.as_str()).bind(occurred_at.millis());
+        let row = find.fetch_optional(&mut *self.0).await.map_err(from_driver)?;
+        row.map(|row| from_text("usage event", row.try_get(0).map_err(from_driver)?)).transpose()
+    }
 }
 
-pub(crate) async fn find(
-    conn: &mut Connection,
-    of: &OrganizationId,
-    event: UsageEventId,
-) -> Result<Option<UsageEvent>, StoreError> {
-    let find = sqlx::query(FIND_EVENT).bind(event.to_string()).bind(of.as_str());
-    let row = find.fetch_optional(conn).await.map_err(from_driver)?;
-    row.map(|row| from_text("usage event", row.try_get(0).map_err(from_driver)?)).transpose()
-}
-
-fn row(event: &UsageEvent) -> Result<serde_json::Value, StoreError> {
-    Ok(json!([
-        event.id,
-        event.organization_id,
-        event.user_id,
-        event.event_type,
-        event.category,
-        event.session_id,
-        event.occurred_at.millis(),
-        event.outcome.as_str(),
-        event.credits.micros(),
-        to_text(event)?,
-    ]))
+fn batch<'a>(events: &[&'a UsageEvent]) -> Result<Batch<'a>, StoreError> {
+    let mut documents = Vec::with_capacity(events.len());
+    for event in events {
+        // A row is found, and known to be there already, by the id together with its time.
+        if event.id.moment() != Some(event.occurred_at) {
+            return Err(damaged("usage event", format!("the time in the id of {} is not its own", event.id)));
+        }
+        documents.push(to_text(event)?);
+    }
+    let events = events.iter().copied();
+    Ok(Batch::default()
+        .texts(events.clone().map(|event| event.id.to_string()))
+        .texts(events.clone().map(|event| event.organization_id.as_str()))
+        .texts(events.clone().map(|event| event.user_id.as_str()))
+        .texts(events.clone().map(|event| event.event_type.as_str()))
+        .texts(events.clone().map(|event| event.category.as_str()))
+        .optional_texts(events.clone().map(|event| event.session_id.as_ref().map(SessionId::as_str)))
+        .integers(events.clone().map(|event| event.occurred_at.millis()))
+        .texts(events.clone().map(|event| event.outcome.as_str()))
+        .integers(events.map(|event| event.credits.micros()))
+        .texts(documents.into_iter()))
 }

@@ -6,11 +6,10 @@ use ledger::{
     EventType, HistoryFilter, HistoryPage, HistorySummary, OrganizationId, PageRequest, SessionId, SessionUsage,
     StoreError, Timestamp, UsageEvent, UserId, UserUsage,
 };
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{count, credits, from_text, id, to_text};
-use crate::connection::{Connection, Row};
+use crate::dialect::{Asked, Dialect};
 use crate::error::from_driver;
 
 /// What passes the filter: every part that is given must hold. One text, so that page and summary cannot differ.
@@ -35,87 +34,98 @@ const SUMMARY: &str = concat!(
 );
 const SESSIONS: &str =
     "SELECT session_id, CAST(SUM(credits_micros) AS BIGINT), COUNT(*), MIN(occurred_at_ms), MAX(occurred_at_ms)
-    FROM usage_events WHERE organization_id = $1 AND session_id IN (SELECT value FROM json_each($2))
-    AND ($3 IS NULL OR user_id = $3) GROUP BY session_id ORDER BY 5 DESC, 1";
+    FROM usage_events WHERE organization_id = $1 AND ($2 IS NULL OR user_id = $2)";
+const BY_SESSION: &str = "GROUP BY session_id ORDER BY 5 DESC, 1";
 
-pub(crate) async fn page(
-    conn: &mut Connection,
-    of: &OrganizationId,
-    filter: &HistoryFilter,
-    page: PageRequest,
-) -> Result<HistoryPage, StoreError> {
-    let offset = i64::from(page.page.saturating_sub(1)).saturating_mul(i64::from(page.limit));
-    let asked = filtered(PAGE, of, filter).bind(i64::from(page.limit)).bind(offset);
-    let rows = asked.fetch_all(&mut *conn).await.map_err(from_driver)?;
-    let events: Vec<(UsageEvent, UserUsage)> = rows.iter().map(read_event).collect::<Result<_, _>>()?;
-    let summary = filtered(SUMMARY, of, filter).fetch_one(&mut *conn).await.map_err(from_driver)?;
-    let sessions: BTreeSet<&str> =
-        events.iter().filter_map(|(event, _)| event.session_id.as_ref().map(SessionId::as_str)).collect();
-    let sessions = sessions_of(conn, of, &sessions, filter.user_id.as_ref()).await?;
-    Ok(HistoryPage { events, sessions, summary: read_summary(&summary)? })
-}
+/// Pages of usage events, on an open connection.
+pub(crate) struct History<'c, D: Dialect>(pub(crate) &'c mut D::Connection);
 
-fn filtered<'q>(
-    text: &'static str,
-    of: &'q OrganizationId,
-    filter: &'q HistoryFilter,
-) -> sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments> {
-    sqlx::query(text)
-        .bind(of.as_str())
-        .bind(filter.event_type.as_ref().map(EventType::as_str))
-        .bind(filter.user_id.as_ref().map(UserId::as_str))
-        .bind(filter.from.map_or(i64::MIN, Timestamp::millis))
-        .bind(filter.until.map_or(i64::MAX, Timestamp::millis))
-        .bind(filter.category.as_deref())
-        .bind(filter.credits_min.map_or(i64::MIN, ledger::Credits::micros))
-        .bind(filter.credits_max.map_or(i64::MAX, ledger::Credits::micros))
-        .bind(filter.session_id.as_ref().map(SessionId::as_str))
-}
-
-async fn sessions_of(
-    conn: &mut Connection,
-    of: &OrganizationId,
-    sessions: &BTreeSet<&str>,
-    user: Option<&UserId>,
-) -> Result<Vec<SessionUsage>, StoreError> {
-    if sessions.is_empty() {
-        return Ok(Vec::new());
+impl<D> History<'_, D>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    pub(crate) async fn page(
+        &mut self,
+        of: &OrganizationId,
+        filter: &HistoryFilter,
+        page: PageRequest,
+    ) -> Result<HistoryPage, StoreError> {
+        let offset = i64::from(page.page.saturating_sub(1)).saturating_mul(i64::from(page.limit));
+        let asked = Self::filtered(PAGE, of, filter).bind(i64::from(page.limit)).bind(offset);
+        let rows = asked.fetch_all(&mut *self.0).await.map_err(from_driver)?;
+        let events: Vec<(UsageEvent, UserUsage)> = rows.iter().map(Self::read_event).collect::<Result<_, _>>()?;
+        let summary = Self::filtered(SUMMARY, of, filter).fetch_one(&mut *self.0).await.map_err(from_driver)?;
+        let sessions: BTreeSet<&str> =
+            events.iter().filter_map(|(event, _)| event.session_id.as_ref().map(SessionId::as_str)).collect();
+        let sessions = self.sessions_of(of, &sessions, filter.user_id.as_ref()).await?;
+        Ok(HistoryPage { events, sessions, summary: Self::read_summary(&summary)? })
     }
-    let asked = sqlx::query(SESSIONS).bind(of.as_str()).bind(to_text(sessions)?).bind(user.map(UserId::as_str));
-    asked.fetch_all(conn).await.map_err(from_driver)?.iter().map(read_session).collect()
-}
 
-fn read_event(row: &Row) -> Result<(UsageEvent, UserUsage), StoreError> {
-    let event: UsageEvent = from_text("usage event", row.try_get(0).map_err(from_driver)?)?;
-    let user = UserUsage {
-        user_id: event.user_id.clone(),
-        name: row.try_get(1).map_err(from_driver)?,
-        email: row.try_get(2).map_err(from_driver)?,
-        credits: event.credits,
-        count: 1,
-    };
-    Ok((event, user))
-}
+    fn filtered<'q>(text: &'static str, of: &'q OrganizationId, filter: &'q HistoryFilter) -> Asked<'q, D> {
+        sqlx::query(text)
+            .bind(of.as_str())
+            .bind(filter.event_type.as_ref().map(EventType::as_str))
+            .bind(filter.user_id.as_ref().map(UserId::as_str))
+            .bind(filter.from.map_or(i64::MIN, Timestamp::millis))
+            .bind(filter.until.map_or(i64::MAX, Timestamp::millis))
+            .bind(filter.category.as_deref())
+            .bind(filter.credits_min.map_or(i64::MIN, ledger::Credits::micros))
+            .bind(filter.credits_max.map_or(i64::MAX, ledger::Credits::micros))
+            .bind(filter.session_id.as_ref().map(SessionId::as_str))
+    }
 
-fn read_summary(row: &Row) -> Result<HistorySummary, StoreError> {
-    let time = |column: usize| {
-        row.try_get::<Option<i64>, _>(column).map(|at| at.map(Timestamp::from_millis)).map_err(from_driver)
-    };
-    Ok(HistorySummary {
-        total_credits: credits(row.try_get(0).map_err(from_driver)?),
-        total_events: count(row.try_get(1).map_err(from_driver)?)?,
-        unique_users: count(row.try_get(2).map_err(from_driver)?)?,
-        first: time(3)?,
-        last: time(4)?,
-    })
-}
+    async fn sessions_of(
+        &mut self,
+        of: &OrganizationId,
+        sessions: &BTreeSet<&str>,
+        user: Option<&UserId>,
+    ) -> Result<Vec<SessionUsage>, StoreError> {
+        if sessions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = format!("{SESSIONS} AND session_id IN ({}) {BY_SESSION}", D::list("$3"));
+        let asked = sqlx::query(AssertSqlSafe(text)).bind(of.as_str()).bind(user.map(UserId::as_str));
+        let asked = asked.bind(to_text(sessions)?.as_str());
+        asked.fetch_all(&mut *self.0).await.map_err(from_driver)?.iter().map(Self::read_session).collect()
+    }
 
-fn read_session(row: &Row) -> Result<SessionUsage, StoreError> {
-    Ok(SessionUsage {
-        id: id("session id", row.try_get(0).map_err(from_driver)?)?,
-        credits: credits(row.try_get(1).map_err(from_driver)?),
-        count: count(row.try_get(2).map_err(from_driver)?)?,
-        first: Timestamp::from_millis(row.try_get(3).map_err(from_driver)?),
-        last: Timestamp::from_millis(row.try_get(4).map_err(from_driver)?),
-    })
+    fn read_event(row: &D::Row) -> Result<(UsageEvent, UserUsage), StoreError> {
+        let event: UsageEvent = from_text("usage event", row.try_get(0).map_err(from_driver)?)?;
+        let user = UserUsage {
+            user_id: event.user_id.clone(),
+            name: row.try_get::<Option<&str>, _>(1).map_err(from_driver)?.map(str::to_owned),
+            email: row.try_get::<Option<&str>, _>(2).map_err(from_driver)?.map(str::to_owned),
+            credits: event.credits,
+            count: 1,
+        };
+        Ok((event, user))
+    }
+
+    fn read_summary(row: &D::Row) -> Result<HistorySummary, StoreError> {
+        let time = |column: usize| {
+            row.try_get::<Option<i64>, _>(column).map(|at| at.map(Timestamp::from_millis)).map_err(from_driver)
+        };
+        Ok(HistorySummary {
+            total_credits: credits(row.try_get(0).map_err(from_driver)?),
+            total_events: count(row.try_get(1).map_err(from_driver)?)?,
+            unique_users: count(row.try_get(2).map_err(from_driver)?)?,
+            first: time(3)?,
+            last: time(4)?,
+        })
+    }
+
+    fn read_session(row: &D::Row) -> Result<SessionUsage, StoreError> {
+        Ok(SessionUsage {
+            id: id("session id", row.try_get(0).map_err(from_driver)?)?,
+            credits: credits(row.try_get(1).map_err(from_driver)?),
+            count: count(row.try_get(2).map_err(from_driver)?)?,
+            first: Timestamp::from_millis(row.try_get(3).map_err(from_driver)?),
+            last: Timestamp::from_millis(row.try_get(4).map_err(from_driver)?),
+        })
+    }
 }

@@ -1,10 +1,10 @@
 //! Members.
 
 use ledger::{Member, OrganizationId, Role, StoreError, UserId};
-use sqlx::Row as _;
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::id;
-use crate::connection::{Connection, Row};
+use crate::dialect::Dialect;
 use crate::error::{damaged, from_driver};
 
 const FIND_MEMBER: &str = "SELECT user_id, role, name, email FROM members WHERE organization_id = $1 AND user_id = $2";
@@ -14,39 +14,48 @@ const PUT_MEMBER: &str = "INSERT INTO members (organization_id, user_id, role, n
     DO UPDATE SET role = excluded.role, name = excluded.name, email = excluded.email";
 const DELETE_MEMBER: &str = "DELETE FROM members WHERE organization_id = $1 AND user_id = $2";
 
-pub(crate) async fn find(
-    conn: &mut Connection,
-    of: &OrganizationId,
-    user: &UserId,
-) -> Result<Option<Member>, StoreError> {
-    let find = sqlx::query(FIND_MEMBER).bind(of.as_str()).bind(user.as_str());
-    find.fetch_optional(conn).await.map_err(from_driver)?.as_ref().map(read).transpose()
-}
+/// Members, on an open connection.
+pub(crate) struct Members<'c, D: Dialect>(pub(crate) &'c mut D::Connection);
 
-pub(crate) async fn list(conn: &mut Connection, of: &OrganizationId) -> Result<Vec<Member>, StoreError> {
-    let rows = sqlx::query(LIST_MEMBERS).bind(of.as_str()).fetch_all(conn).await.map_err(from_driver)?;
-    rows.iter().map(read).collect()
-}
+impl<D> Members<'_, D>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    pub(crate) async fn find(&mut self, of: &OrganizationId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        let find = sqlx::query(FIND_MEMBER).bind(of.as_str()).bind(user.as_str());
+        find.fetch_optional(&mut *self.0).await.map_err(from_driver)?.as_ref().map(Self::read).transpose()
+    }
 
-pub(crate) async fn put(conn: &mut Connection, of: &OrganizationId, member: &Member) -> Result<(), StoreError> {
-    let put = sqlx::query(PUT_MEMBER).bind(of.as_str()).bind(member.user_id.as_str()).bind(member.role.as_str());
-    let put = put.bind(member.name.as_deref()).bind(member.email.as_deref());
-    put.execute(conn).await.map_err(from_driver)?;
-    Ok(())
-}
+    pub(crate) async fn list(&mut self, of: &OrganizationId) -> Result<Vec<Member>, StoreError> {
+        let rows = sqlx::query(LIST_MEMBERS).bind(of.as_str()).fetch_all(&mut *self.0).await.map_err(from_driver)?;
+        rows.iter().map(Self::read).collect()
+    }
 
-pub(crate) async fn delete(conn: &mut Connection, of: &OrganizationId, user: &UserId) -> Result<(), StoreError> {
-    let delete = sqlx::query(DELETE_MEMBER).bind(of.as_str()).bind(user.as_str());
-    delete.execute(conn).await.map_err(from_driver)?;
-    Ok(())
-}
+    pub(crate) async fn put(&mut self, of: &OrganizationId, member: &Member) -> Result<(), StoreError> {
+        let put = sqlx::query(PUT_MEMBER).bind(of.as_str()).bind(member.user_id.as_str()).bind(member.role.as_str());
+        let put = put.bind(member.name.as_deref()).bind(member.email.as_deref());
+        put.execute(&mut *self.0).await.map_err(from_driver)?;
+        Ok(())
+    }
 
-fn read(row: &Row) -> Result<Member, StoreError> {
-    let role: &str = row.try_get(1).map_err(from_driver)?;
-    Ok(Member {
-        user_id: id("user id", row.try_get(0).map_err(from_driver)?)?,
-        role: Role::from_name(role).ok_or_else(|| damaged("role", role))?,
-        name: row.try_get(2).map_err(from_driver)?,
-        email: row.try_get(3).map_err(from_driver)?,
-    })
+    pub(crate) async fn delete(&mut self, of: &OrganizationId, user: &UserId) -> Result<(), StoreError> {
+        let delete = sqlx::query(DELETE_MEMBER).bind(of.as_str()).bind(user.as_str());
+        delete.execute(&mut *self.0).await.map_err(from_driver)?;
+        Ok(())
+    }
+
+    fn read(row: &D::Row) -> Result<Member, StoreError> {
+        let role: &str = row.try_get(1).map_err(from_driver)?;
+        Ok(Member {
+            user_id: id("user id", row.try_get(0).map_err(from_driver)?)?,
+            role: Role::from_name(role).ok_or_else(|| damaged("role", role))?,
+            name: row.try_get::<Option<&str>, _>(2).map_err(from_driver)?.map(str::to_owned),
+            email: row.try_get::<Option<&str>, _>(3).map_err(from_driver)?.map(str::to_owned),
+        })
+    }
 }

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use ledger::{
-    Directory as _, EventDefinition, Outcome, Period, Signals, Timestamp, UsageEvent, UsageEventId, UsageStore as _,
-};
+use ledger::{EventDefinition, Outcome, Period, Signals, Timestamp, UsageEvent, UsageEventId};
 use pricing::{Call, Plugin};
-use store::SqliteStore;
+use store::Store;
 
 use super::people::COMPANIES;
 
@@ -24,7 +22,7 @@ const EVENT_TYPES: [&str; 5] = [
 ];
 
 /// Writes the history of both organisations.
-pub(super) async fn write(store: &SqliteStore, plugin: &Plugin, now: Timestamp) -> anyhow::Result<()> {
+pub(super) async fn write(store: &dyn Store, plugin: &Plugin, now: Timestamp) -> anyhow::Result<()> {
     let definitions = store.event_definitions().await?;
     let definition = |name: &str| definitions.iter().find(|definition| definition.event_type.as_str() == name);
     let [acme, globex] = &COMPANIES;

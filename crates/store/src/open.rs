@@ -1,0 +1,89 @@
+//! Which database an address means, and what every store can do beside the ledger's traits.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ledger::{Directory, Period, StoreError, Timestamp, UsageStore};
+use tokio::sync::watch;
+
+use crate::error::OpenError;
+use crate::postgres::{self, PostgresStore};
+use crate::sqlite::SqliteStore;
+
+/// Where the database is and who opens it.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite:FILE`, relative to the working directory, or absolute.
+    pub url: String,
+    /// Reading connections.
+    pub readers: u32,
+    /// Who opens it.
+    pub occupancy: Occupancy,
+}
+
+impl fmt::Debug for Options {
+    /// An address may hold a password: it is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, readers, occupancy } = self;
+        f.debug_struct("Options").field("readers", readers).field("occupancy", occupancy).finish_non_exhaustive()
+    }
+}
+
+/// Who opens a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupancy {
+    /// A gateway: it owns the database; a second one is refused.
+    Gateway,
+    /// The admin API beside a gateway.
+    Companion,
+    /// Somebody who only looks: nothing is made or changed.
+    Visitor,
+}
+
+/// A database that is open.
+#[async_trait]
+pub trait Store: Directory + UsageStore {
+    /// Closes every connection.
+    async fn close(&self);
+
+    /// Whether this process owns the database, now and from now on.
+    fn ownership(&self) -> watch::Receiver<Ownership>;
+
+    /// Makes what the coming months need, and drops the usage events of months more than `keep_months` back, where the
+    /// database keeps months apart. Balances and rollups stay.
+    async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError>;
+}
+
+/// Whether a process owns the database: only then may it spend from balances that it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// It does, for the n-th time. What was read under an earlier number may be old.
+    Held(u64),
+    /// It does not, or cannot know.
+    Lost,
+}
+
+impl Ownership {
+    /// What somebody sees who is no gateway.
+    pub(crate) fn never() -> watch::Receiver<Self> {
+        watch::channel(Self::Lost).1
+    }
+}
+
+/// What upkeep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Months for which there is room now.
+    pub made: Vec<Period>,
+    /// Months whose usage events are gone.
+    pub dropped: Vec<Period>,
+}
+
+/// Opens the database that the address names; a gateway or companion brings its schema up to date.
+pub async fn open(options: Options) -> Result<Arc<dyn Store>, OpenError> {
+    if postgres::is_address(&options.url) {
+        return Ok(Arc::new(PostgresStore::open(options).await?));
+    }
+    Ok(Arc::new(SqliteStore::open(options).await?))
+}

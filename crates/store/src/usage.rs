@@ -1,0 +1,110 @@
+//! Usage events: when the statements of `ops` run, and in which transaction.
+
+use async_trait::async_trait;
+use ledger::{
+    Balance, HistoryFilter, HistoryPage, MonthlyUsage, OrganizationId, PageRequest, Period, StoreError, UsageEvent,
+    UsageEventId, UsageReport, UsageStore, UserId,
+};
+
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
+
+use crate::dialect::Dialect;
+use crate::ops::balances::Balances;
+use crate::ops::events::Events;
+use crate::ops::history::History;
+use crate::ops::rollups::Rollups;
+use crate::sql_store::{SqlStore, commit};
+
+/// How often a transaction is begun in all, where the next try may well succeed.
+const ATTEMPTS: u32 = 4;
+
+#[async_trait]
+impl<D> UsageStore for SqlStore<D>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    /// An unknown outcome, such as a connection lost while it committed, is settled by trying again: what arrived the
+    /// first time changes nothing the second time. Only the number that is answered is then too small.
+    async fn apply(&self, events: &[UsageEvent]) -> Result<u64, StoreError> {
+        if events.is_empty() {
+            return Ok(0);
+        }
+        self.within(async {
+            let mut attempt = 1;
+            loop {
+                match self.apply_once(events).await {
+                    Err(error) if attempt < ATTEMPTS && D::try_again(self, &error) => attempt += 1,
+                    done => return done,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError> {
+        self.within(async { Balances::<D>(&mut *self.read().await?).find(id, period).await }).await
+    }
+
+    async fn event(&self, id: &OrganizationId, event: UsageEventId) -> Result<Option<UsageEvent>, StoreError> {
+        self.within(async { Events::<D>(&mut *self.read().await?).find(id, event).await }).await
+    }
+
+    async fn history(
+        &self,
+        id: &OrganizationId,
+        filter: &HistoryFilter,
+        page: PageRequest,
+    ) -> Result<HistoryPage, StoreError> {
+        self.within(async {
+            let mut snapshot = self.snapshot().await?;
+            History::<D>(&mut snapshot).page(id, filter, page).await
+        })
+        .await
+    }
+
+    async fn report(
+        &self,
+        id: &OrganizationId,
+        period: Period,
+        user: Option<&UserId>,
+    ) -> Result<UsageReport, StoreError> {
+        self.within(async {
+            let mut snapshot = self.snapshot().await?;
+            Rollups::<D>(&mut snapshot).report(id, period, user).await
+        })
+        .await
+    }
+
+    async fn monthly(&self, id: &OrganizationId, first: Period, last: Period) -> Result<Vec<MonthlyUsage>, StoreError> {
+        self.within(async { Balances::<D>(&mut *self.read().await?).monthly(id, first, last).await }).await
+    }
+}
+
+impl<D> SqlStore<D>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    async fn apply_once(&self, events: &[UsageEvent]) -> Result<u64, StoreError> {
+        D::make_room(self, events).await?;
+        let mut transaction = self.adding().await?;
+        let mut new = Events::<D>(&mut transaction).add(events).await?;
+        // Taken out as they are met, so that an event which a batch names twice counts once.
+        let added: Vec<&UsageEvent> = events.iter().filter(|event| new.remove(&event.id)).collect();
+        if !added.is_empty() {
+            Balances::<D>(&mut transaction).add(&added).await?;
+            Rollups::<D>(&mut transaction).add(&added).await?;
+        }
+        commit::<D>(transaction).await?;
+        Ok(u64::try_from(added.len()).unwrap_or(u64::MAX))
+    }
+}
