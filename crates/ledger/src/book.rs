@@ -2,12 +2,16 @@
 //!
 //! A [`Hold`] is a value that only the book can make. Settling consumes it, dropping it voids it, so what is held is
 //! always the sum of the holds that exist: no caller keeps a counter, and a hold can be settled once at most.
+//!
+//! Where one gateway owns the database, the allowance is what the limit leaves. Where several share one, it is a lease:
+//! `lease.rs` says how.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::{Credits, Limit};
+use crate::lease::{Allowance, Verdict};
+use crate::{Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Limit, Reach, Share, Ticket, Uptime};
 
 /// What a period grants: credits, and how many calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +22,39 @@ pub struct Grant {
     pub calls: Option<u64>,
 }
 
+impl Grant {
+    /// Whether anything is limited.
+    pub(crate) fn is_limited(self) -> bool {
+        self.calls.is_some() || self.credits != Limit::Unlimited
+    }
+
+    /// Whether it gives less than `other`, of credits or of calls.
+    pub(crate) fn is_below(self, other: Self) -> bool {
+        let fewer_credits = match (self.credits, other.credits) {
+            (Limit::Unlimited, _) => false,
+            (Limit::Credits(_), Limit::Unlimited) => true,
+            (Limit::Credits(limit), Limit::Credits(other)) => limit < other,
+        };
+        fewer_credits || self.calls.is_some_and(|calls| other.calls.is_none_or(|other| calls < other))
+    }
+
+    /// How far a total may go that `usable` covers: what is not limited needs no cover.
+    pub(crate) fn within(self, usable: Share) -> Reach {
+        let credits = (self.credits != Limit::Unlimited).then_some(usable.credits);
+        Reach { credits, calls: self.calls.map(|_| usable.calls) }
+    }
+}
+
 /// One organisation's account for one period. It knows nothing of time: the caller keeps a book a period.
 #[derive(Debug)]
-pub struct Book(Mutex<BookSnapshot>);
+pub struct Book(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    book: BookSnapshot,
+    /// `None` where the whole limit is this book's to spend.
+    lease: Option<Allowance>,
+}
 
 /// A book at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +73,17 @@ impl BookSnapshot {
     /// What may still be held under `limit`; `None` where there is no limit.
     pub fn available(&self, limit: Limit) -> Option<Credits> {
         limit.remaining(self.used.saturating_add(self.held))
+    }
+
+    fn held(&self) -> Share {
+        Share { credits: self.held, calls: self.calls_held }
+    }
+
+    /// The book with `amount` held beside the rest; `None` where the sums would leave 64 bits.
+    fn holding(self, amount: Credits) -> Option<Self> {
+        let held = self.held.checked_add(amount)?;
+        held.checked_add(self.used)?;
+        Some(Self { held, calls_held: self.calls_held.saturating_add(1), ..self })
     }
 }
 
@@ -64,39 +109,134 @@ pub enum HoldRefused {
     Amount(Credits),
 }
 
+/// Why no hold was opened on a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// The credit is not there.
+    Refused(HoldRefused),
+    /// The lease does not have it: try again with the ticket, once the store answered.
+    NeedsCredit(Ticket),
+}
+
 impl Book {
-    /// A book in which `used` credits and `calls_used` calls are captured already.
+    /// A book that may spend the whole limit, in which `used` credits and `calls_used` calls are captured already.
     pub fn new(used: Credits, calls_used: u64) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(BookSnapshot { used, calls_used, ..BookSnapshot::default() })))
+        let book = BookSnapshot { used, calls_used, ..BookSnapshot::default() };
+        Arc::new(Self(Mutex::new(State { book, lease: None })))
+    }
+
+    /// A book that may spend what it leases, which at first is nothing.
+    pub fn leased(key: LeaseKey, terms: LeaseTerms) -> Arc<Self> {
+        let lease = Some(Allowance::new(key, terms));
+        Arc::new(Self(Mutex::new(State { book: BookSnapshot::default(), lease })))
     }
 
     /// Holds `amount` for one call if `grant` allows it beside all that is used and held. One step, under one lock:
-    /// no two calls can both take the last credit.
+    /// no two calls can both take the last credit. On a leased book, what the lease lacks is refused.
     pub fn open(self: &Arc<Self>, amount: Credits, grant: Grant) -> Result<Hold, HoldRefused> {
-        if amount.is_negative() {
-            return Err(HoldRefused::Amount(amount));
-        }
-        let mut book = self.0.lock();
-        if let Some(limit) = grant.calls
-            && book.calls_used.saturating_add(book.calls_held) >= limit
-        {
-            return Err(HoldRefused::Calls { limit });
-        }
-        if let Some(available) = book.available(grant.credits)
-            && amount > available
-        {
-            return Err(HoldRefused::Credits { available, needed: amount });
-        }
-        let held = book.held.checked_add(amount);
-        let held = held.filter(|held| held.checked_add(book.used).is_some()).ok_or(HoldRefused::Amount(amount))?;
-        book.held = held;
-        book.calls_held = book.calls_held.saturating_add(1);
-        Ok(Hold { book: Arc::clone(self), amount, live: true })
+        self.open_leased(amount, grant, Uptime::ZERO, None).map_err(|not_opened| match not_opened {
+            NotOpened::Refused(refused) => refused,
+            NotOpened::NeedsCredit(_) => HoldRefused::Credits { available: Credits::ZERO, needed: amount },
+        })
     }
 
-    /// The book as it is now.
+    /// [`Book::open`] with a lease that may have to grow first. A call that was told to wait comes again with its ticket
+    /// `after` the store answered, until it has a hold, is refused, or [gives up](Self::give_up).
+    pub fn open_leased(
+        self: &Arc<Self>,
+        amount: Credits,
+        grant: Grant,
+        now: Uptime,
+        after: Option<Ticket>,
+    ) -> Result<Hold, NotOpened> {
+        if amount.is_negative() {
+            return Err(NotOpened::Refused(HoldRefused::Amount(amount)));
+        }
+        let mut state = self.0.lock();
+        let book = state.book;
+        let verdict = match &mut state.lease {
+            Some(lease) => lease.decide(Share::of_call(amount), book.held(), grant, now, after),
+            None => whole(book, amount, grant),
+        };
+        match verdict {
+            Verdict::Wait(ticket) => Err(NotOpened::NeedsCredit(ticket)),
+            Verdict::Refuse(left) => Err(NotOpened::Refused(refusal(amount, left, grant))),
+            Verdict::Open { leased } => {
+                state.book = book.holding(amount).ok_or(NotOpened::Refused(HoldRefused::Amount(amount)))?;
+                Ok(Hold { book: Arc::clone(self), amount, lease: leased.then_some(grant), secured: false, live: true })
+            }
+        }
+    }
+
+    /// The refusal of a call that does not wait any longer; `None` where the store did not answer since its ticket was
+    /// given, so that nobody knows.
+    pub fn give_up(&self, amount: Credits, grant: Grant, ticket: Ticket) -> Option<HoldRefused> {
+        let state = self.0.lock();
+        let left = state.lease.as_ref()?.left(state.book.held(), ticket)?;
+        Some(refusal(amount, left, grant))
+    }
+
+    /// What to ask of the store for this book now, if anything. Send it at once: the lease counts from `now`. Until it is
+    /// [answered](Self::answered) or [given up](Self::unanswered) there is no other.
+    pub fn request(&self, now: Uptime) -> Option<LeaseRequest> {
+        let mut state = self.0.lock();
+        let held = state.book.held();
+        state.lease.as_mut()?.request(held, now)
+    }
+
+    /// Takes the store's answer to the request.
+    pub fn answered(&self, answer: &LeaseGrant) {
+        let mut state = self.0.lock();
+        let state = &mut *state;
+        let Some(lease) = &mut state.lease else { return };
+        lease.answered(answer, state.book.held());
+        let ours = lease.spent.less(answer.lease.charged);
+        let used = answer.used.plus(ours);
+        (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+    }
+
+    /// Gives the request with this number up: it failed, or nobody knows what became of it.
+    pub fn unanswered(&self, epoch: i64) {
+        self.with_lease(|lease| lease.unanswered(epoch));
+    }
+
+    /// Another instance asks for what this one does not need.
+    pub fn asked(&self, now: Uptime) {
+        self.with_lease(|lease| lease.asked(now));
+    }
+
+    /// The limits may have changed.
+    pub fn limits_changed(&self) {
+        self.with_lease(Allowance::limits_changed);
+    }
+
+    fn with_lease(&self, change: impl FnOnce(&mut Allowance)) {
+        if let Some(lease) = &mut self.0.lock().lease {
+            change(lease);
+        }
+    }
+
+    /// The book as it is now. With a lease, `used` is what the store last said and this instance's own since.
     pub fn snapshot(&self) -> BookSnapshot {
-        *self.0.lock()
+        self.0.lock().book
+    }
+}
+
+/// Decides on a call where the whole limit is this book's.
+fn whole(book: BookSnapshot, amount: Credits, grant: Grant) -> Verdict {
+    let calls =
+        grant.calls.map_or(u64::MAX, |limit| limit.saturating_sub(book.calls_used.saturating_add(book.calls_held)));
+    let credits = book.available(grant.credits).unwrap_or(Credits::MAX);
+    let left = Share { credits, calls };
+    if left.covers(Share::of_call(amount)) { Verdict::Open { leased: false } } else { Verdict::Refuse(left) }
+}
+
+/// Why `left` does not do.
+fn refusal(amount: Credits, left: Share, grant: Grant) -> HoldRefused {
+    match grant.calls {
+        Some(limit) if left.calls == 0 => HoldRefused::Calls { limit },
+        _ if left.credits == Credits::MAX => HoldRefused::Amount(amount),
+        _ => HoldRefused::Credits { available: left.credits, needed: amount },
     }
 }
 
@@ -106,6 +246,9 @@ impl Book {
 pub struct Hold {
     book: Arc<Book>,
     amount: Credits,
+    /// Opened under a lease, with this grant: what it limits must be covered by a lease when it is charged.
+    lease: Option<Grant>,
+    secured: bool,
     live: bool,
 }
 
@@ -115,40 +258,71 @@ impl Hold {
         self.amount
     }
 
+    /// Whether it was opened under a lease.
+    pub fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// The book that this hold is in, as it is now.
     pub fn book(&self) -> BookSnapshot {
         self.book.snapshot()
+    }
+
+    /// Whether this hold may be charged: not where its lease may have been reclaimed in the meantime, unless a new one
+    /// covers it. Ask right before the charge is written down; where the answer is no, ask the store or void the hold.
+    pub fn secure(&mut self, now: Uptime) -> bool {
+        if !self.secured {
+            let amount = Share::of_call(self.amount);
+            let mut state = self.book.0.lock();
+            self.secured = match (&mut state.lease, self.lease) {
+                (Some(lease), Some(grant)) => lease.secure(amount, grant, now),
+                _ => true,
+            };
+        }
+        self.secured
     }
 
     /// Charges `credits`, at most what is held; the rest returns. Answers the book after it.
     pub fn capture(mut self, credits: Credits) -> BookSnapshot {
         let captured = credits.clamp(Credits::ZERO, self.amount);
         debug_assert_eq!(captured, credits, "a capture is between zero and its hold");
-        self.settle(captured, 1)
+        self.settle(Share::of_call(captured))
+    }
+
+    /// Charges what an interrupted call costs, which is no call of the period. Answers the book after it.
+    pub fn interrupt(mut self, credits: Credits) -> BookSnapshot {
+        self.settle(Share { credits: credits.clamp(Credits::ZERO, self.amount), calls: 0 })
     }
 
     /// Gives everything back. Answers the book after it.
     pub fn void(mut self) -> BookSnapshot {
-        self.settle(Credits::ZERO, 0)
+        self.settle(Share::ZERO)
     }
 
-    fn settle(&mut self, captured: Credits, calls: u64) -> BookSnapshot {
-        let mut book = self.book.0.lock();
+    fn settle(&mut self, charged: Share) -> BookSnapshot {
+        let mut state = self.book.0.lock();
+        let state = &mut *state;
         if self.live {
             self.live = false;
+            let book = &mut state.book;
             book.held = book.held.saturating_sub(self.amount);
             book.calls_held = book.calls_held.saturating_sub(1);
-            book.used = book.used.saturating_add(captured);
-            book.calls_used = book.calls_used.saturating_add(calls);
+            book.used = book.used.saturating_add(charged.credits);
+            book.calls_used = book.calls_used.saturating_add(charged.calls);
+            if let Some(lease) = &mut state.lease {
+                let secured =
+                    if self.secured && self.lease.is_some() { Share::of_call(self.amount) } else { Share::ZERO };
+                lease.settled(charged, secured);
+            }
         }
-        *book
+        state.book
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.live {
-            self.settle(Credits::ZERO, 0);
+            self.settle(Share::ZERO);
         }
     }
 }

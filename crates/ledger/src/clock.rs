@@ -23,6 +23,38 @@ impl Clock for SystemClock {
     }
 }
 
+/// A moment on this machine's monotonic clock, in milliseconds since some start. It goes on while the process is stopped
+/// and does not know what day it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uptime(u64);
+
+impl Uptime {
+    /// The start.
+    pub const ZERO: Self = Self(0);
+
+    /// From milliseconds since the start.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// This moment and `millis` more.
+    #[must_use]
+    pub const fn plus_ms(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// This moment but `millis` earlier; the start where that is before it.
+    #[must_use]
+    pub const fn minus_ms(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
+    /// How many milliseconds after `earlier` this is; 0 where it is not.
+    pub const fn since_ms(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// A clock that stands still until it is moved: for tests and simulations.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);

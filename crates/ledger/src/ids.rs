@@ -16,6 +16,12 @@ pub struct IdError {
     bytes_max: usize,
 }
 
+impl IdError {
+    pub(crate) const fn new(what: &'static str, bytes_max: usize) -> Self {
+        Self { what, bytes_max }
+    }
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $bytes_max:literal) => {
         $(#[$doc])*

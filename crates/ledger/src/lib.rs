@@ -17,6 +17,7 @@ mod event;
 mod signals;
 
 mod book;
+mod lease;
 mod level;
 
 mod audit;
@@ -24,19 +25,22 @@ mod stores;
 mod usage_query;
 
 pub use audit::{Actor, AuditEntry};
-pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
+pub use clock::{Clock, ManualClock, SystemClock, Uptime};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
+pub use lease::{InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Reach, Share, Ticket};
 pub use level::{Level, PercentTenths};
 pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord};
 pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
 pub use plan::{Plan, PlanPricing, UsageLimits};
 pub use signals::{Scalar, Signals};
-pub use stores::{Balance, Change, Changed, Directory, ManagementUpdate, NewOrganization, StoreError, UsageStore};
+pub use stores::{
+    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, StoreError, UsageStore,
+};
 pub use usage_query::{
     DailyUsage, EventTypeUsage, HistoryFilter, HistoryPage, HistorySummary, MonthlyUsage, PageRequest, SessionUsage,
     UsageReport, UserUsage,
