@@ -342,13 +342,16 @@ pub(super) async fn changes_at_once_are_numbered_in_their_order(fresh: Fresh) {
         .collect();
     // A follower that never looks back must see every one, however they overlap.
     let (mut since, mut seen) = (before, 0);
-    while seen < 12 {
+    let mut is_over = false;
+    while !is_over {
+        is_over = tasks.iter().all(tokio::task::JoinHandle::is_finished);
         for (revision, _) in fresh.store.changes_since(since).await.unwrap() {
             assert!(revision > since);
             (since, seen) = (revision, seen + 1);
         }
         tokio::task::yield_now().await;
     }
+    assert_eq!(seen, 12);
     for task in tasks {
         task.await.unwrap();
     }
