@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 use crate::metrics::Metrics;
 
 /// Events a transaction, at most.
-const BATCH_EVENTS_MAX: usize = 1_000;
+const BATCH_EVENTS_MAX: usize = 500;
+/// The same, as the journal counts: where so many wait already, nobody waits for more.
+const BATCH_EVENTS: u64 = 500;
 /// The wait after a failed transaction: doubled each time, up to the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
@@ -25,8 +27,10 @@ pub(crate) async fn run(journal: Journal, store: Arc<dyn UsageStore>, metrics: A
     let mut wait = RETRY_FIRST;
     loop {
         let first = journal.unapplied(1).await.map(drop);
-        // Whoever came to hurry before there was anything is served with what there is now.
-        let _ = tokio::time::timeout(LINGER, hurry.notified()).await;
+        if journal.stats().unapplied < BATCH_EVENTS {
+            // Whoever came to hurry before there was anything is served with what there is now.
+            let _ = tokio::time::timeout(LINGER, hurry.notified()).await;
+        }
         let applied = match first {
             Ok(()) => apply_next(&journal, &*store).await,
             Err(closed) => Err(closed.into()),
