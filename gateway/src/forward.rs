@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::read::RequestBody;
+use crate::upstream::Connection;
 
 /// The backend's answer: its header, and its body still to come.
 pub(crate) struct Answer {
@@ -22,7 +23,7 @@ pub(crate) struct Answer {
 
 /// A body that is still on the backend's connection.
 pub(crate) struct AnswerBody {
-    session: Option<BackendSession>,
+    connection: Option<Connection>,
     /// Summed up for the latency metric.
     pub(crate) waited: Duration,
 }
@@ -62,36 +63,26 @@ pub(crate) async fn send(
 async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: RequestBody) -> Result<Answer, NoAnswer> {
     let header = request_header(session.req_header(), call, body.bytes.len()).map_err(|_| NoAnswer::broken(false))?;
     let upstream = &gateway.upstream;
-    let mut backend = upstream.connect().await.map_err(|error| {
+    let mut backend = upstream.connect(body.bytes).await.map_err(|error| {
         tracing::warn!(%error, "the backend cannot be reached");
         NoAnswer::broken(false)
     })?;
-    backend.read_timeout = Some(upstream.response_timeout);
-    backend.write_timeout = Some(upstream.response_timeout);
-    if backend.write_request_header(Box::new(header)).await.is_err() {
-        return Err(NoAnswer::broken(true));
-    }
+    backend.session.read_timeout = Some(upstream.response_timeout);
+    backend.session.write_timeout = Some(upstream.response_timeout);
     // A backend may answer before it has read everything: its answer counts, not our failure to write.
-    let written = if body.bytes.is_empty() { Ok(None) } else { backend.write_body(&body.bytes).await };
-    let written = match written {
-        Ok(_) => backend.finish_body().await,
-        Err(error) => Err(error),
-    };
-    let read = timeout(upstream.response_timeout, final_header(&mut backend)).await;
+    let written = backend.send(Box::new(header)).await;
+    let read = timeout(upstream.response_timeout, final_header(&mut backend.session)).await;
     match read {
         Ok(Ok(header)) => {
-            let session = Some(backend);
-            Ok(Answer { header, body: AnswerBody { session, waited: Duration::ZERO } })
+            let connection = Some(backend);
+            Ok(Answer { header, body: AnswerBody { connection, waited: Duration::ZERO } })
         }
         Ok(Err(error)) if is_timeout(&error) => Err(NoAnswer::timed_out()),
         Ok(Err(error)) => {
             tracing::warn!(%error, written = written.is_ok(), "the backend broke off before its answer");
             Err(NoAnswer::broken(true))
         }
-        Err(_elapsed) => {
-            backend.shutdown().await;
-            Err(NoAnswer::timed_out())
-        }
+        Err(_elapsed) => Err(NoAnswer::timed_out()),
     }
 }
 
@@ -126,20 +117,20 @@ fn request_header(client: &RequestHeader, call: &Call, body_bytes: usize) -> pin
 impl AnswerBody {
     /// The next piece; `None` at the end, after which the connection is kept for the next call.
     pub(crate) async fn next(&mut self, gateway: &Gateway) -> Result<Option<bytes::Bytes>, NoAnswer> {
-        let Some(session) = self.session.as_mut() else { return Ok(None) };
+        let Some(connection) = self.connection.as_mut() else { return Ok(None) };
         let started = Instant::now();
-        let read = session.read_body_bytes().await;
+        let read = connection.session.read_body_bytes().await;
         self.waited += started.elapsed();
         match read {
             Ok(Some(piece)) => Ok(Some(piece)),
             Ok(None) => {
-                if let Some(session) = self.session.take() {
-                    gateway.upstream.release(session).await;
+                if let Some(connection) = self.connection.take() {
+                    gateway.upstream.release(connection).await;
                 }
                 Ok(None)
             }
             Err(error) => {
-                self.session = None;
+                self.connection = None;
                 tracing::warn!(%error, "the backend broke off in its answer");
                 Err(if is_timeout(&error) { NoAnswer::timed_out() } else { NoAnswer::broken(true) })
             }

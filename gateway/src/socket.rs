@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
@@ -39,6 +39,10 @@ pub(crate) struct Socket {
     tcp: TcpStream,
     /// Written, and not yet sent.
     gathered: BytesMut,
+    /// A request's body, sent behind what is gathered while the answer is awaited, and without a copy.
+    body: Bytes,
+    /// Whether sending failed half-way: what is said on this connection next would be taken for the rest.
+    failed: bool,
     send: Send,
     digest: Arc<SocketDigest>,
 }
@@ -54,10 +58,21 @@ impl Socket {
         Self::new(tcp, Send::WholeRequest)
     }
 
+    /// Takes the body of the request whose header is written next.
+    pub(crate) fn with_body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Whether all that was to be sent was: only then may another request follow.
+    pub(crate) fn is_done(&self) -> bool {
+        self.gathered.is_empty() && self.body.is_empty() && !self.failed
+    }
+
     fn new(tcp: TcpStream, send: Send) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = Arc::new(SocketDigest::from_raw_fd(tcp.as_raw_fd()));
-        Ok(Self { tcp, gathered: BytesMut::new(), send, digest })
+        Ok(Self { tcp, gathered: BytesMut::new(), body: Bytes::new(), failed: false, send, digest })
     }
 
     /// Whether these bytes wait for more.
@@ -71,17 +86,20 @@ impl Socket {
             }
     }
 
-    /// Sends what is gathered, all of it.
+    /// Sends what is gathered, and the body behind it, all of it.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.gathered.is_empty() {
-            let sent = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.gathered))?;
+        while !self.gathered.is_empty() || !self.body.is_empty() {
+            let both = [IoSlice::new(&self.gathered), IoSlice::new(&self.body)];
+            let sent = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &both))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.gathered.advance(sent);
+            let of_gathered = sent.min(self.gathered.len());
+            self.gathered.advance(of_gathered);
+            self.body.advance(sent - of_gathered);
         }
         // An idle connection holds no memory for what it may write one day.
-        self.gathered = BytesMut::new();
+        (self.gathered, self.body) = (BytesMut::new(), Bytes::new());
         Poll::Ready(Ok(()))
     }
 
@@ -107,11 +125,9 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.send == Send::WholeRequest && !self.gathered.is_empty() {
+        if self.send == Send::WholeRequest && !self.is_done() && !self.failed {
             // A backend that stops reading may have answered already: its answer counts, not our failure to write.
-            if let Poll::Ready(Err(_)) = self.poll_send(cx) {
-                self.gathered = BytesMut::new();
-            }
+            self.failed = matches!(self.poll_send(cx), Poll::Ready(Err(_)));
         }
         Pin::new(&mut self.tcp).poll_read(cx, buffer)
     }
@@ -146,7 +162,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
+        if self.send == Send::HeaderWithBody {
+            ready!(self.poll_send(cx))?;
+        }
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
@@ -260,6 +278,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_early_answer_is_read_while_the_body_waits_and_nothing_may_follow_it() {
+        let (ours, mut theirs) = pair(Socket::to_backend).await;
+        let mut ours = ours.with_body(Bytes::from(vec![b'x'; 16 << 20]));
+        ours.write_all(b"header").await.unwrap();
+        theirs.write_all(b"413").await.unwrap();
+        let mut answer = [0; 3];
+        ours.read_exact(&mut answer).await.unwrap();
+        assert_eq!((&answer, ours.is_done()), (b"413", false));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_done_when_its_whole_body_is_sent() {
+        let (ours, mut theirs) = pair(Socket::to_backend).await;
+        let mut ours = ours.with_body(Bytes::from_static(b"body"));
+        ours.write_all(b"header ").await.unwrap();
+        assert!(!ours.is_done());
+        let backend = async {
+            let mut all = [0; 11];
+            theirs.read_exact(&mut all).await.unwrap();
+            assert_eq!(&all, b"header body");
+            theirs.write_all(b"answer").await.unwrap();
+        };
+        let mut answer = [0; 6];
+        let (read, ()) = tokio::join!(ours.read_exact(&mut answer), backend);
+        read.unwrap();
+        assert!(ours.is_done());
+    }
+
+    #[tokio::test]
     async fn long_writes_arrive_whole_and_in_order_however_they_are_cut() {
         let both: [fn(TcpStream) -> io::Result<Socket>; 2] = [Socket::of_client, Socket::to_backend];
         for of in both {
@@ -272,7 +319,8 @@ mod tests {
                     ours.write_all(&rest[..size]).await.unwrap();
                     rest = &rest[size..];
                 }
-                tokio::io::AsyncWriteExt::shutdown(&mut ours).await.unwrap();
+                std::future::poll_fn(|cx| ours.poll_send(cx)).await.unwrap();
+                drop(ours);
             };
             let mut received = Vec::new();
             let ((), read) = tokio::join!(writing, theirs.read_to_end(&mut received));

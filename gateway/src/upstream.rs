@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use pingora::connectors::TransportConnector;
+use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as BackendSession;
 use pingora::upstreams::peer::HttpPeer;
@@ -46,6 +48,36 @@ pub(crate) struct Upstream {
     pub(crate) response_timeout: Duration,
 }
 
+/// A connection to the backend, and the call on it.
+pub(crate) struct Connection {
+    pub(crate) session: BackendSession,
+    /// The request's body, as long as it was not written; `None` where the connection sends it by itself.
+    to_write: Option<Bytes>,
+}
+
+impl Connection {
+    /// Sends the request. On a connection of our own that is begun here, and goes on while the answer is read.
+    pub(crate) async fn send(&mut self, header: Box<RequestHeader>) -> pingora::Result<()> {
+        self.session.write_request_header(header).await?;
+        let Some(body) = &self.to_write else { return Ok(()) };
+        if !body.is_empty() {
+            self.session.write_body(body).await?;
+        }
+        self.session.finish_body().await?;
+        self.to_write = None;
+        Ok(())
+    }
+}
+
+/// A connection of our own, or the stream as it was.
+fn as_socket(stream: Stream) -> Result<Socket, Stream> {
+    if stream.as_any().is::<Socket>() {
+        stream.into_any().downcast().map(|socket| *socket).map_err(|_| unreachable!("it was just seen to be one"))
+    } else {
+        Err(stream)
+    }
+}
+
 /// What the backend's name stands for now.
 struct Target {
     address: SocketAddr,
@@ -65,20 +97,32 @@ impl Upstream {
         }))
     }
 
-    /// A connection to the backend, kept-alive or new.
-    pub(crate) async fn connect(&self) -> pingora::Result<BackendSession> {
+    /// A connection to the backend, kept-alive or new, for a request with this body.
+    pub(crate) async fn connect(&self, body: Bytes) -> pingora::Result<Connection> {
         let stream = match self.idle.take() {
             Some(stream) => stream,
             None => self.open().await?,
         };
-        Ok(BackendSession::new(stream))
+        // Our own socket sends the body by itself, while the answer is read; one that speaks TLS is written to.
+        match as_socket(stream) {
+            Ok(socket) => {
+                let stream: Stream = Box::new(socket.with_body(body));
+                Ok(Connection { session: BackendSession::new(stream), to_write: None })
+            }
+            Err(stream) => Ok(Connection { session: BackendSession::new(stream), to_write: Some(body) }),
+        }
     }
 
-    /// Keeps a connection whose answer was read to its end, where both sides wish it.
-    pub(crate) async fn release(&self, mut session: BackendSession) {
+    /// Keeps a connection whose answer was read to its end, where both sides wish it and the whole request was sent: what
+    /// is said on it next would be taken for the rest of this one.
+    pub(crate) async fn release(&self, connection: Connection) {
+        let Connection { mut session, to_write } = connection;
         session.respect_keepalive();
-        if let Some(stream) = session.reuse().await {
-            self.idle.keep(stream);
+        let Some(stream) = session.reuse().await else { return };
+        match as_socket(stream) {
+            Ok(socket) if socket.is_done() => self.idle.keep(Box::new(socket)),
+            Err(stream) if to_write.is_none() => self.idle.keep(stream),
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -144,4 +188,48 @@ fn peer(options: &UpstreamOptions, address: SocketAddr) -> HttpPeer {
     peer.options.write_timeout = Some(options.response_timeout);
     peer.options.idle_timeout = Some(options.idle_timeout);
     peer
+}
+
+#[cfg(test)]
+mod tests {
+    use pingora::http::RequestHeader;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_with_half_a_request_on_it_is_not_used_again() {
+        for (body_bytes, kept) in [(0, true), (1_000, true), (64 << 20, false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let second = Duration::from_secs(1);
+            let upstream = Upstream::new(UpstreamOptions {
+                host: "127.0.0.1".to_owned(),
+                port: listener.local_addr().unwrap().port(),
+                tls: false,
+                connect_timeout: second,
+                response_timeout: second,
+                idle_timeout: second,
+            });
+            let upstream = upstream.await.unwrap();
+            let mut connection = upstream.connect(Bytes::from(vec![b'x'; body_bytes])).await.unwrap();
+            let mut header = RequestHeader::build("POST", b"/", None).unwrap();
+            header.insert_header("content-length", body_bytes).unwrap();
+            let backend = async {
+                let (mut theirs, _) = listener.accept().await.unwrap();
+                let _ = theirs.read(&mut [0; 100]).await.unwrap();
+                theirs.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                theirs
+            };
+            let gateway = async {
+                connection.send(Box::new(header)).await.unwrap();
+                connection.session.read_response().await.unwrap();
+                assert_eq!(connection.session.resp_header().unwrap().status, 413);
+                assert!(connection.session.read_body_bytes().await.unwrap().is_none());
+                upstream.release(connection).await;
+            };
+            let (_theirs, ()) = tokio::join!(backend, gateway);
+            assert_eq!(upstream.idle.take().is_some(), kept, "{body_bytes} bytes");
+        }
+    }
 }

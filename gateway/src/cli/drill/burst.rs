@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use ledger::Credits;
 use pingora::http::RequestHeader;
-use pingora::protocols::http::v1::client::HttpSession;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::target::Target;
 use crate::headers;
-use crate::upstream::Upstream;
+use crate::upstream::{Connection, Upstream};
 
 /// Connections that are opened at a time: a listener's queue is finite.
 const OPENED_AT_ONCE: usize = 100;
@@ -52,7 +52,7 @@ pub(super) async fn fire(target: &Target, calls: u64) -> anyhow::Result<Vec<Answ
     let mut connections = Vec::with_capacity(calls);
     let turns: Vec<_> = target.instances.iter().cycle().take(calls).map(Arc::clone).collect();
     for some in turns.chunks(OPENED_AT_ONCE) {
-        let opening = some.iter().map(|instance| instance.connect());
+        let opening = some.iter().map(|instance| instance.connect(target.body.clone().into()));
         for connection in futures_util::future::join_all(opening).await {
             connections.push(connection.map_err(|error| anyhow::anyhow!("no connection to a gateway: {error}"))?);
         }
@@ -61,10 +61,10 @@ pub(super) async fn fire(target: &Target, calls: u64) -> anyhow::Result<Vec<Answ
     let mut under_way = JoinSet::new();
     for connection in connections {
         let (start, done) = (Arc::clone(&start), Arc::clone(&done));
-        let (header, body) = (request(target, &target.method, &target.path, &target.body)?, target.body.clone());
+        let header = request(target, &target.method, &target.path, &target.body)?;
         under_way.spawn(async move {
             start.wait().await;
-            let answer = call(connection, header, body).await;
+            let answer = call(connection, header).await;
             done.fetch_add(1, Ordering::Relaxed);
             answer
         });
@@ -92,17 +92,18 @@ async fn counter_of(target: &Target, instance: &Upstream) -> anyhow::Result<Coun
     }
     let path = format!("/api/organizations/{}/usage", target.organization);
     let header = request(target, &Method::GET, &path, "")?;
-    let mut connection = instance.connect().await.map_err(|error| anyhow::anyhow!("no connection: {error}"))?;
-    let body = exchange(&mut connection, header, "").await?;
+    let mut connection =
+        instance.connect(Bytes::new()).await.map_err(|error| anyhow::anyhow!("no connection: {error}"))?;
+    let body = exchange(&mut connection, header).await?;
     let said: Said = serde_json::from_slice(&body).context("the live counter's answer")?;
     Ok(said.usage)
 }
 
-async fn call(mut connection: HttpSession, header: RequestHeader, body: String) -> anyhow::Result<Answer> {
+async fn call(mut connection: Connection, header: RequestHeader) -> anyhow::Result<Answer> {
     let started = Instant::now();
-    let said = exchange(&mut connection, header, &body).await?;
+    let said = exchange(&mut connection, header).await?;
     let took = started.elapsed();
-    let header = connection.resp_header().context("an answer without a header")?;
+    let header = connection.session.resp_header().context("an answer without a header")?;
     let text = |name| header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     Ok(Answer {
         status: header.status,
@@ -114,16 +115,12 @@ async fn call(mut connection: HttpSession, header: RequestHeader, body: String) 
 }
 
 /// Sends a request and reads its answer, the body up to a bound.
-async fn exchange(connection: &mut HttpSession, header: RequestHeader, body: &str) -> anyhow::Result<Vec<u8>> {
+async fn exchange(connection: &mut Connection, header: RequestHeader) -> anyhow::Result<Vec<u8>> {
     let broken = |error: Box<pingora::Error>| anyhow::anyhow!("a gateway broke off: {error}");
-    connection.write_request_header(Box::new(header)).await.map_err(broken)?;
-    if !body.is_empty() {
-        connection.write_body(body.as_bytes()).await.map_err(broken)?;
-    }
-    connection.finish_body().await.map_err(broken)?;
-    connection.read_response().await.map_err(broken)?;
+    connection.send(Box::new(header)).await.map_err(broken)?;
+    connection.session.read_response().await.map_err(broken)?;
     let mut said = Vec::new();
-    while let Some(piece) = connection.read_body_bytes().await.map_err(broken)? {
+    while let Some(piece) = connection.session.read_body_bytes().await.map_err(broken)? {
         if said.len() < ANSWER_BYTES_MAX {
             said.extend_from_slice(&piece);
         }
