@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger::{Directory, Period, StoreError, Timestamp, UsageStore};
+use ledger::{Directory, LeaseStore, Period, StoreError, Timestamp, UsageStore};
 use tokio::sync::watch;
 
 use crate::error::OpenError;
@@ -49,6 +49,11 @@ pub trait Store: Directory + UsageStore {
 
     /// Whether this process owns the database, now and from now on.
     fn ownership(&self) -> watch::Receiver<Ownership>;
+
+    /// Its leases, where several gateways can share it.
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
+        None
+    }
 
     /// Makes what the coming months need, and drops the usage events of months more than `keep_months` back, where the
     /// database keeps months apart. Balances and rollups stay.
