@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::Journal;
-use ledger::UsageStore;
+use ledger::{InstanceId, LeaseStore, StoreError, UsageEvent, UsageStore};
 use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
@@ -22,8 +22,26 @@ const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// its sync disturbs the journal's. Our own reports do not wait: they hurry the batch.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// Where usage events go.
+#[derive(Clone)]
+pub(crate) enum Destination {
+    /// To a store of which this gateway may spend all.
+    Whole(Arc<dyn UsageStore>),
+    /// To one in which their charges are taken from this instance's leases.
+    Leased(Arc<dyn LeaseStore>, InstanceId),
+}
+
+impl Destination {
+    async fn apply(&self, events: &[UsageEvent]) -> Result<u64, StoreError> {
+        match self {
+            Self::Whole(store) => store.apply(events).await,
+            Self::Leased(store, instance) => store.apply_leased(*instance, events).await,
+        }
+    }
+}
+
 /// Applies events for ever, at once where somebody waits for them (`hurry`). Ends only when its task is dropped; what was not applied is in the journal.
-pub(crate) async fn run(journal: Journal, store: Arc<dyn UsageStore>, metrics: Arc<Metrics>, hurry: Arc<Notify>) {
+pub(crate) async fn run(journal: Journal, store: Destination, metrics: Arc<Metrics>, hurry: Arc<Notify>) {
     let mut wait = RETRY_FIRST;
     loop {
         let first = journal.unapplied(1).await.map(drop);
@@ -32,7 +50,7 @@ pub(crate) async fn run(journal: Journal, store: Arc<dyn UsageStore>, metrics: A
             let _ = tokio::time::timeout(LINGER, hurry.notified()).await;
         }
         let applied = match first {
-            Ok(()) => apply_next(&journal, &*store).await,
+            Ok(()) => apply_next(&journal, &store).await,
             Err(closed) => Err(closed.into()),
         };
         match applied {
@@ -52,7 +70,7 @@ pub(crate) async fn run(journal: Journal, store: Arc<dyn UsageStore>, metrics: A
 /// Applies what an earlier life of this gateway left in the journal, before the first call is taken.
 pub(crate) async fn replay(
     journal: &Journal,
-    store: &dyn UsageStore,
+    store: &Destination,
 ) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
     let mut replayed: u64 = 0;
     while journal.stats().unapplied > 0 {
@@ -61,10 +79,7 @@ pub(crate) async fn replay(
     Ok(replayed)
 }
 
-async fn apply_next(
-    journal: &Journal,
-    store: &dyn UsageStore,
-) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+async fn apply_next(journal: &Journal, store: &Destination) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
     let batch = journal.unapplied(BATCH_EVENTS_MAX).await?;
     store.apply(&batch.events).await?;
     journal.applied(&batch).await?;

@@ -1,22 +1,39 @@
 //! The books of this gateway: one an organisation and period, opened from the store's balance at first need.
 //!
-//! This gateway owns the database, so it is the only one that captures, and the journal is replayed before the first call:
-//! a balance read when a book is opened lacks nothing, because every later capture goes through the book itself. Once
-//! ownership is lost, somebody else may have spent: nothing is spent until it is back and the books are read anew.
+//! This gateway owns the database, so it is the only one that captures, and the journal is replayed before the first
+//! call: a balance read when a book is opened lacks nothing, because every later capture goes through the book itself.
+//! Once ownership is lost, somebody else may have spent: nothing is spent until it is back and the books are read anew.
+//!
+//! Where gateways share a database nobody owns it: their books spend [leases](crate::leases).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ledger::{Book, BookSnapshot, OrganizationId, Period, StoreError, UsageStore};
+use ledger::{
+    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, OrganizationId, Period, StoreError,
+    UsageStore,
+};
 use parking_lot::RwLock;
 use store::Ownership;
 use tokio::sync::watch;
+
+use crate::leases::{Leases, NoHold};
 
 /// All open books.
 pub(crate) struct Books {
     store: Arc<dyn UsageStore>,
     ownership: watch::Receiver<Ownership>,
+    leases: Option<Arc<Leases>>,
     open: RwLock<Open>,
+}
+
+/// Why a call has no hold.
+#[derive(Debug)]
+pub(crate) enum NotHeld {
+    /// There is no credit for it.
+    Refused(HoldRefused),
+    /// Nobody can say whether there is.
+    Unknown(StoreError),
 }
 
 /// The books that are open, and the ownership under which they were read.
@@ -28,11 +45,57 @@ struct Open {
 impl Books {
     pub(crate) fn new(store: Arc<dyn UsageStore>, ownership: watch::Receiver<Ownership>) -> Self {
         let under = *ownership.borrow();
-        Self { store, ownership, open: RwLock::new(Open { under, books: HashMap::new() }) }
+        Self { store, ownership, leases: None, open: RwLock::new(Open { under, books: HashMap::new() }) }
+    }
+
+    /// Books that spend leases.
+    pub(crate) fn leased(self, leases: Option<Arc<Leases>>) -> Self {
+        Self { leases, ..self }
+    }
+
+    /// Holds `amount` for a call of an organisation.
+    pub(crate) async fn open(
+        &self,
+        id: &OrganizationId,
+        period: Period,
+        amount: Credits,
+        grant: Grant,
+    ) -> Result<Hold, NotHeld> {
+        let Some(leases) = &self.leases else {
+            return self
+                .find(id, period)
+                .await
+                .map_err(NotHeld::Unknown)?
+                .open(amount, grant)
+                .map_err(NotHeld::Refused);
+        };
+        let key = LeaseKey { organization_id: id.clone(), period };
+        leases.open(key, amount, grant).await.map_err(|no_hold| match no_hold {
+            NoHold::Refused(refused) => NotHeld::Refused(refused),
+            NoHold::NotAnswered => NotHeld::Unknown(StoreError::Unavailable("no answer for a lease".into())),
+        })
+    }
+
+    /// Whether a hold may still be charged, in the account in which it was opened.
+    pub(crate) async fn secure(&self, id: &OrganizationId, period: Period, hold: &mut Hold) -> bool {
+        match &self.leases {
+            Some(leases) => leases.secure(LeaseKey { organization_id: id.clone(), period }, hold).await,
+            None => true,
+        }
+    }
+
+    /// Has leases of accounts whose limit may have changed looked at.
+    pub(crate) fn limits_changed(&self, changed: &Changed) {
+        let Some(leases) = &self.leases else { return };
+        match changed {
+            Changed::Organization(id) => leases.limits_changed(Some(id)),
+            Changed::Plan(_) => leases.limits_changed(None),
+            Changed::EventDefinition(_) => {}
+        }
     }
 
     /// The book of an organisation's period.
-    pub(crate) async fn find(&self, id: &OrganizationId, period: Period) -> Result<Arc<Book>, StoreError> {
+    async fn find(&self, id: &OrganizationId, period: Period) -> Result<Arc<Book>, StoreError> {
         let key = (id.clone(), period);
         let under = {
             let open = self.open.read();
@@ -55,25 +118,33 @@ impl Books {
 
     /// Whether new holds may be opened.
     pub(crate) fn may_spend(&self) -> bool {
-        self.spends(&self.open.read()).is_ok()
+        self.leases.is_some() || self.spends(&self.open.read()).is_ok()
     }
 
     /// A book as it is now; `None` where it is not open.
     pub(crate) fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
-        self.open.read().books.get(&(id.clone(), period)).map(|book| book.snapshot())
+        let book = match &self.leases {
+            Some(leases) => leases.book(id, period),
+            None => self.open.read().books.get(&(id.clone(), period)).cloned(),
+        };
+        book.map(|book| book.snapshot())
     }
 
-    /// Closes the books of periods long over, once no hold is left on them: two periods back, so that a call which began
-    /// in the last instant of a month has a month to end.
+    /// Closes the books of periods long over, once no hold is left on them: two periods back, so that a call which
+    /// began in the last instant of a month has a month to end.
     pub(crate) fn close_before(&self, now: Period) {
         let last_open = now.previous();
         let finished = |period: Period, book: &Arc<Book>| period < last_open && is_idle(book);
         self.open.write().books.retain(|(_, period), book| !finished(*period, book));
+        if let Some(leases) = &self.leases {
+            leases.close_before(last_open);
+        }
     }
 
     /// How many holds are open, over all books.
     pub(crate) fn holds_open(&self) -> u64 {
-        self.open.read().books.values().map(|book| book.snapshot().calls_held).sum()
+        let leased = self.leases.as_ref().map_or(0, |leases| leases.holds_open());
+        self.open.read().books.values().map(|book| book.snapshot().calls_held).sum::<u64>().saturating_add(leased)
     }
 
     /// Whether nobody has a hold on any book, or is about to open one.

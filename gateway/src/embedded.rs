@@ -42,6 +42,7 @@ impl Live for Embedded {
         if let Err(error) = self.organizations.changed(changed).await {
             tracing::error!(%error, "a change arrives late");
         }
+        self.books.limits_changed(changed);
     }
 }
 

@@ -9,6 +9,7 @@ use pricing::Active;
 use refusal::Refusal;
 
 use crate::authorize::Permit;
+use crate::books::NotHeld;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::quote::Quoted;
@@ -72,12 +73,15 @@ pub(crate) async fn open(
     let now = gateway.clock.now();
     let period = Period::of(now);
     let organization = &permit.record().organization;
-    let book = gateway.books.find(&organization.organization_id, period).await.map_err(|error| {
-        tracing::error!(%error, source = ?std::error::Error::source(&error), "a balance cannot be read");
-        Refusal::StoreUnavailable
+    let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
+    let opened = gateway.books.open(&organization.organization_id, period, credits, grant).await;
+    let hold = opened.map_err(|not_held| match not_held {
+        NotHeld::Refused(refused) => refusal(refused, period),
+        NotHeld::Unknown(error) => {
+            tracing::error!(%error, source = ?std::error::Error::source(&error), "a balance cannot be read");
+            Refusal::StoreUnavailable
+        }
     })?;
-    let grant = permit.record().grant();
-    let hold = book.open(quoted.quote.credits, grant).map_err(|refused| refusal(refused, period))?;
     let mut event = UsageEvent {
         id: UsageEventId::new(now),
         organization_id: organization.organization_id.clone(),

@@ -37,11 +37,14 @@ mod applier;
 mod books;
 mod embedded;
 mod gateway;
+mod leases;
+mod life;
 mod metrics;
 mod options;
 mod organizations;
 mod ownership;
 mod serve;
+mod uptime;
 
 pub mod cli;
 

@@ -111,10 +111,11 @@ impl Organizations {
         Ok(())
     }
 
-    /// Learns what other processes changed since the last look.
-    pub(crate) async fn follow(&self) -> Result<(), StoreError> {
+    /// Learns what other processes changed since the last look, and tells of it.
+    pub(crate) async fn follow(&self, told: impl Fn(&Changed)) -> Result<(), StoreError> {
         for (revision, changed) in self.directory.changes_since(self.revision.load(Ordering::SeqCst)).await? {
             self.changed(&changed).await?;
+            told(&changed);
             self.revision.store(revision, Ordering::SeqCst);
         }
         Ok(())

@@ -27,6 +27,8 @@ use crate::applier;
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
+use crate::leases::Leases;
+use crate::life::{self, Life};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
@@ -61,6 +63,7 @@ pub struct Running {
     connections: JoinHandle<()>,
     admin: JoinHandle<()>,
     background: JoinSet<()>,
+    leases: Option<Arc<Leases>>,
     grace: Duration,
 }
 
@@ -70,19 +73,22 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let admin_listener = bind(options.admin_listen, "admin.listen").await?;
     let store = store::open(options.store.clone()).await.context("database.url")?;
     let metrics = Metrics::new().context("metrics")?;
-    let journal = open_journal(&options, &metrics, &*clock, &*store).await?;
+    let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
     let hurry = Arc::new(Notify::new());
-    let gateway = Arc::new(assemble(&options, clock, &store, journal, metrics, &hurry).await?);
+    let gateway = Arc::new(assemble(&options, clock, &store, journal, life.leases.clone(), metrics, &hurry).await?);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
-        store.clone(),
+        life.destination,
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
     ));
+    if let Some(leases) = &life.leases {
+        background.spawn(Arc::clone(leases).run());
+    }
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
     background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
@@ -102,6 +108,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         connections,
         admin,
         background,
+        leases: life.leases,
         grace: options.shutdown_grace,
     })
 }
@@ -128,7 +135,8 @@ impl Running {
         if let Err(error) = self.connections.await {
             tracing::error!(%error, "the accept loop ended badly");
         }
-        if timeout(self.grace, self.gateway.journal.caught_up()).await.is_err() {
+        let caught_up = timeout(self.grace, self.gateway.journal.caught_up()).await.is_ok();
+        if !caught_up {
             tracing::warn!("usage events stay in the journal: the next start applies them");
         }
         self.stop_admin.send_replace(true);
@@ -136,6 +144,9 @@ impl Running {
             self.admin.abort();
         }
         self.background.shutdown().await;
+        if let Some(leases) = self.leases.filter(|_| caught_up) {
+            leases.retire(self.grace).await;
+        }
         if let Err(error) = self.gateway.journal.close().await {
             tracing::error!(%error, "the journal did not close cleanly");
         }
@@ -153,25 +164,23 @@ async fn open_journal(
     options: &Options,
     metrics: &Arc<Metrics>,
     clock: &dyn Clock,
-    store: &dyn Store,
-) -> Result<Journal, StartError> {
+    store: &Arc<dyn Store>,
+) -> Result<(Journal, Life), StartError> {
     let (opened, now, observer) = (options.journal.clone(), clock.now(), Arc::clone(metrics));
     let opening = tokio::task::spawn_blocking(move || Journal::open(opened, observer, now));
     let (journal, recovery) = opening.await?.context("journal.directory")?;
     for record in &recovery.set_aside {
         tracing::error!(record, "a damaged record of the journal was set aside");
     }
-    let replay = applier::replay(&journal, store).await;
-    let replayed =
-        replay.map_err(|error| anyhow::anyhow!(error)).context("database.url: the journal cannot be replayed")?;
-    if replayed > 0 {
+    let life = life::begin(store, &journal, &options.journal.directory, now).await?;
+    if life.replayed > 0 {
         tracing::info!(
-            replayed,
+            replayed = life.replayed,
             interrupted = recovery.interrupted.len(),
             "the journal of an earlier life was replayed"
         );
     }
-    Ok(journal)
+    Ok((journal, life))
 }
 
 async fn assemble(
@@ -179,11 +188,12 @@ async fn assemble(
     clock: Arc<dyn Clock>,
     store: &Arc<dyn Store>,
     journal: Journal,
+    leases: Option<Arc<Leases>>,
     metrics: Arc<Metrics>,
     hurry: &Arc<Notify>,
 ) -> Result<Gateway, StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), store.ownership()));
+    let books = Arc::new(Books::new(store.clone(), store.ownership()).leased(leases));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -283,7 +293,7 @@ async fn follow_changes(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow().await {
+        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
         }
     }

@@ -1,6 +1,6 @@
 //! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
 
-use ledger::{BookSnapshot, Credits, Outcome, UsageEvent};
+use ledger::{BookSnapshot, Credits, Outcome, Period, UsageEvent};
 use pricing::{Call as PricedCall, CallOutcome, Quote};
 use refusal::Refusal;
 
@@ -53,7 +53,14 @@ pub(crate) async fn settle(
         Settlement::Void => None,
     };
     let terms = open.terms(gateway);
-    let OpenHold { hold, mut event, .. } = open;
+    let OpenHold { mut hold, mut event, .. } = open;
+    let as_interrupted = event.credits;
+    let period = Period::of(event.occurred_at);
+    let secure = charge.is_none() || gateway.books.secure(&event.organization_id, period, &mut hold).await;
+    if !secure {
+        tracing::warn!(event = %event.id, "a call outlived its lease and there is no credit for it now: it is free");
+    }
+    let charge = charge.filter(|_| secure);
     event.settled_at = gateway.clock.now().max(event.occurred_at);
     event.upstream_status = ending.status;
     (event.outcome, event.credits) = match &charge {
@@ -63,10 +70,12 @@ pub(crate) async fn settle(
     if let Some(charge) = charge {
         event.items = charge.items;
     }
-    gateway.journal.settle(&event).await.map_err(|error| {
+    if let Err(error) = gateway.journal.settle(&event).await {
         tracing::error!(%error, event = %event.id, "a usage event cannot be written to the journal");
-        Refusal::JournalUnavailable
-    })?;
+        // The journal settles it as if the process had died, as soon as it can.
+        hold.interrupt(as_interrupted);
+        return Err(Refusal::JournalUnavailable);
+    }
     let book: BookSnapshot = match event.outcome {
         Outcome::Captured => hold.capture(event.credits),
         Outcome::Voided | Outcome::Interrupted => hold.void(),
@@ -80,7 +89,8 @@ pub(crate) async fn settle(
 /// is certain, because the plugin settles at its quote and an answer that is cut is charged too.
 pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
     let certain = open.plugin().settles_at_quote() && gateway.rules.load().settlement.cut_stream == Settlement::Capture;
-    if !certain {
+    // A lease may be lost before the stream ends, and its charge with it.
+    if !certain || open.hold.is_leased() {
         return None;
     }
     let mut book = open.hold.book();

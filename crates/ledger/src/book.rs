@@ -140,8 +140,8 @@ impl Book {
         })
     }
 
-    /// [`Book::open`] with a lease that may have to grow first. A call that was told to wait comes again with its ticket
-    /// `after` the store answered, until it has a hold, is refused, or [gives up](Self::give_up).
+    /// [`Book::open`] with a lease that may have to grow first. A call that was told to wait comes again with its
+    /// ticket `after` the store answered, until it has a hold, is refused, or [gives up](Self::give_up).
     pub fn open_leased(
         self: &Arc<Self>,
         amount: Credits,
@@ -176,8 +176,8 @@ impl Book {
         Some(refusal(amount, left, grant))
     }
 
-    /// What to ask of the store for this book now, if anything. Send it at once: the lease counts from `now`. Until it is
-    /// [answered](Self::answered) or [given up](Self::unanswered) there is no other.
+    /// What to ask of the store for this book now, if anything. Send it at once: the lease counts from `now`. Until it
+    /// is [answered](Self::answered) or [given up](Self::unanswered) there is no other.
     pub fn request(&self, now: Uptime) -> Option<LeaseRequest> {
         let mut state = self.0.lock();
         let held = state.book.held();

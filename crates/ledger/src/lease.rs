@@ -20,9 +20,9 @@
 //! side by side, as one [`Share`]. Both numbers only ever count up or are set outright, so neither a lost answer nor a
 //! request that is sent twice nor an apply whose outcome is unknown can make the two sides disagree about a difference.
 //!
-//! The instance has a [`Book`](crate::Book) with an allowance: `spent` (charged since the row began), `held` (by calls on
-//! their way), and `granted`: what the row has at least, whatever became of requests on their way. An account that has no
-//! limit needs no lease: its holds are opened freely, and its charges still pass through the row.
+//! The instance has a [`Book`](crate::Book) with an allowance: `spent` (charged since the row began), `held` (by calls
+//! on their way), and `granted`: what the row has at least, whatever became of requests on their way. An account that
+//! has no limit needs no lease: its holds are opened freely, and its charges still pass through the row.
 //!
 //! # States of a lease
 //!
@@ -34,32 +34,35 @@
 //! | reclaimed | store: `strikes_max` strikes after `expires_at` | no | no | no |
 //!
 //! "Sent" is the instance's monotonic time *before* the request went out, so the store's row always ends later than the
-//! instance thinks; wall clocks play no part. A process that slept through its lease reads the clock when it wakes and is
-//! in the right state at once. A renewal leads back to live from every state; after a reclaim it takes what is there.
+//! instance thinks; wall clocks play no part. A process that slept through its lease reads the clock when it wakes and
+//! is in the right state at once. A renewal leads back to live from every state; after a reclaim it takes what is
+//! there.
 //!
 //! A strike says: the store was up, the lease had expired, and its owner did not come. Strikes are at least
 //! `strike_every` apart, so a lease is not reclaimed by a jump of the store's clock or in the first moment after an
-//! outage, but only after its owner had that many chances to renew it. A charge that is applied is taken from the lease in
-//! the same transaction: spending never changes `used + Σ amounts`.
+//! outage, but only after its owner had that many chances to renew it. A charge that is applied is taken from the lease
+//! in the same transaction: spending never changes `used + Σ amounts`.
 //!
 //! # Messages
 //!
-//! - **renew** ([`LeaseRequest`] → [`LeaseGrant`]): grants, renews, shrinks, gives back and asks, many accounts at once. Sent
-//!   ahead of need, when half of the lease's time or of its ready credit is gone; when a call waits; when something is to be
-//!   given back; as long as anything is held or not known to be applied. One request an account is on its way at a time.
-//!   From the moment it is sent the instance counts on no more than `keep`, because the store may do it at any time, even
-//!   after the instance gave up; the store does nothing for a request that is older than one it did.
-//! - **ask**: a need that was not met stands as an ask for `ask_ttl`. The others hear of it by a notification, by polling, and
-//!   with their own renewals, and answer with a renewal that yields: nothing is kept or wanted but what calls hold and
-//!   wait for. The asker polls meanwhile; an instance that is not given what it needs gives back what it has, so that
-//!   two halves of a call's need are never held against each other.
-//! - **apply**: charges go to `used` and from the lease. **reclaim**: strikes. **retire**: the rows of a life that is over go.
+//! - **renew** ([`LeaseRequest`] → [`LeaseGrant`]): grants, renews, shrinks, gives back and asks, many accounts at
+//!   once. Sent ahead of need, when half of the lease's time or of its ready credit is gone; when a call waits; when
+//!   something is to be given back; as long as anything is held or not known to be applied. One request an account is
+//!   on its way at a time. From the moment it is sent the instance counts on no more than `keep`, because the store may
+//!   do it at any time, even after the instance gave up; the store does nothing for a request that is older than one it
+//!   did.
+//! - **ask**: a need that was not met stands as an ask for `ask_ttl`. The others hear of it by a notification, by
+//!   polling, and with their own renewals, and answer with a renewal that yields: nothing is kept or wanted but what
+//!   calls hold and wait for. The asker polls meanwhile; an instance that is not given what it needs gives back what it
+//!   has, so that two halves of a call's need are never held against each other.
+//! - **apply**: charges go to `used` and from the lease. **reclaim**: strikes. **retire**: the rows of a life that is
+//!   over go.
 //!
-//! How much is wanted adapts: three seconds of the observed rate and at least two calls; of what the limit leaves a quarter,
-//! or one call's need where that is more; nothing after `idle_ms` without a call.
+//! How much is wanted adapts: three seconds of the observed rate and at least two calls; of what the limit leaves a
+//! quarter, or one call's need where that is more; nothing after `idle_ms` without a call.
 //!
-//! A call for which the lease has no room waits, a second at most. It is refused when no other instance has anything, when
-//! all that have something yielded since the call came, or when it has waited long enough.
+//! A call for which the lease has no room waits, a second at most. It is refused when no other instance has anything,
+//! when all that have something yielded since the call came, or when it has waited long enough.
 //!
 //! # What holds
 //!
@@ -68,29 +71,30 @@
 //! 1. No grant takes `used + Σ amounts` over the limit in force; nothing else raises it but a late charge (4).
 //! 2. `granted` at the instance ≤ `granted` in its row, until the row is reclaimed.
 //! 3. Every charge is counted once in `used`.
-//! 4. A charge applied after its lease was reclaimed is **late**: it counts even if that takes `used` over the limit, because
-//!    the client has its receipt. The late charges of an instance never exceed what was reclaimed from it.
+//! 4. A charge applied after its lease was reclaimed is **late**: it counts even if that takes `used` over the limit,
+//!    because the client has its receipt. The late charges of an instance never exceed what was reclaimed from it,
+//!    but for calls that were held while there was no limit.
 //!
-//! While clocks run true to `margin / ttl` (8 %) of each other and the store's is not set ahead: 5. no hold is opened when
-//! its lease has expired; 6. a charge that is applied within `settle_margin` of having been found
-//! [secure](crate::Hold::secure) is not late. Together: **used + what is held and can still be charged ≤ limit**, as long as
-//! each instance applies its charges within `settle_margin`, or its lease is not reclaimed before. That covers
-//! outages of the store of any length (no strikes), crashes whose journal is replayed before the lease is reclaimed, and
-//! crashes whose journal is lost. It does not cover an instance that is cut off, or dead with a journal, for longer than its
-//! lease lasts (`ttl` and the strikes, 20 s) *and* comes back with charges; nothing can, unless its credit stays
-//! locked for ever. Then the excess is those charges and no more, nothing further is granted, and raising
+//! While clocks run true to `margin / ttl` (8 %) of each other and the store's is not set ahead: 5. no hold is opened
+//! when its lease has expired; 6. a charge that is applied within `settle_margin` of having been found
+//! [secure](crate::Hold::secure) is not late. Together: **used + what is held and can still be charged ≤ limit**, as
+//! long as each instance applies its charges within `settle_margin`, or its lease is not reclaimed before. That covers
+//! outages of the store of any length (no strikes), crashes whose journal is replayed before the lease is reclaimed,
+//! and crashes whose journal is lost. It does not cover an instance that is cut off, or dead with a journal, for longer
+//! than its lease lasts (`ttl` and the strikes, 20 s) *and* comes back with charges; nothing can, unless its credit
+//! stays locked for ever. Then the excess is those charges and no more, nothing further is granted, and raising
 //! `strikes_max` trades one for the other. A store's clock set ahead shortens a lease to its strikes.
 //!
-//! A hold that outlives its lease is charged only under a new one; where there is no credit for that, or no answer, its call
-//! is given free.
+//! A hold that outlives its lease is charged only under a new one; where there is no credit for that, or no answer, its
+//! call is given free.
 //!
-//! A limit that is lowered stops an instance at its next look: no hold is opened under more than the limit it knows, ready
-//! credit goes back, nothing new is granted. What was charged or held before stays. A wrong wall clock can only put a
-//! call into the neighbouring month, whose limit is kept as well.
+//! A limit that is lowered stops an instance at its next look: no hold is opened under more than the limit it knows,
+//! ready credit goes back, nothing new is granted. What was charged or held before stays. A wrong wall clock can only
+//! put a call into the neighbouring month, whose limit is kept as well.
 //!
-//! No credit is lost: what nobody holds goes back when idle, and what a dead instance had is free after `ttl` and the strikes.
-//! Until then, and for what came free elsewhere in the last moments (`3 × poll_ms`), a call can be refused for credit
-//! that is there.
+//! No credit is lost: what nobody holds goes back when idle, and what a dead instance had is free after `ttl` and the
+//! strikes. Until then, and for what came free elsewhere in the last moments (`3 × poll_ms`), a call can be refused for
+//! credit that is there.
 //!
 //! `tests/leases/` checks all of this by simulation.
 
@@ -167,8 +171,8 @@ pub struct LeaseTerms {
     pub ask_ttl_ms: u64,
     /// How much earlier than that the instance stops opening holds: more than its clock can go wrong in `ttl`.
     pub margin_ms: u64,
-    /// How much earlier than a reclaim can come the instance stops charging: more than a charge takes to be written down
-    /// and applied.
+    /// How much earlier than a reclaim can come the instance stops charging: more than a charge takes to be written
+    /// down and applied.
     pub settle_margin_ms: u64,
     /// After how long without a call what is free goes back.
     pub idle_ms: u64,
@@ -214,8 +218,8 @@ pub struct LeaseRequest {
     /// What is spent, held or may still be spent before the answer comes: of what is granted the store takes nothing
     /// below it.
     pub keep: Share,
-    /// What a waiting call needs; `keep` where none waits. Less than this is no use: the store grants all of it or nothing
-    /// new, and asks the others in this instance's name.
+    /// What a waiting call needs; `keep` where none waits. Less than this is no use: the store grants all of it or
+    /// nothing new, and asks the others in this instance's name.
     pub need: Share,
     /// What would do for the next seconds. What is granted beyond it goes back.
     pub want: Share,
@@ -224,8 +228,8 @@ pub struct LeaseRequest {
 }
 
 impl LeaseRequest {
-    /// What becomes of `granted`, and whether the need was met: the rule that every store keeps. `reach` goes by what is
-    /// charged already, `granted` is never below that.
+    /// What becomes of `granted`, and whether the need was met: the rule that every store keeps. `reach` goes by what
+    /// is charged already, `granted` is never below that.
     pub fn decide(&self, granted: Share, charged: Share, reach: Reach) -> (Share, bool) {
         let kept = granted.min(self.keep);
         let met = reach.covers(self.need);
@@ -260,8 +264,9 @@ pub struct LeaseGrant {
     pub used: Share,
     /// Σ amounts of the other instances' leases.
     pub leased_elsewhere: Share,
-    /// How long ago, by the database's clock, the slowest of the other instances with an amount last sent a request that
-    /// yields; 0 where no other has an amount. A call that has waited longer than that has been heard by all of them.
+    /// How long ago, by the database's clock, the slowest of the other instances with an amount last sent a request
+    /// that yields; 0 where no other has an amount. A call that has waited longer than that has been heard by all of
+    /// them.
     pub silent_ms: u64,
     /// Whether another instance asks for credit of this account now.
     pub asked: bool,
@@ -273,3 +278,6 @@ impl LeaseGrant {
         Reach::new(self.grant, self.lease.charged, self.used, self.leased_elsewhere)
     }
 }
+
+#[cfg(test)]
+mod tests;

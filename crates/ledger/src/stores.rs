@@ -153,30 +153,30 @@ pub trait UsageStore: Send + Sync + 'static {
 }
 
 /// Leases: what each instance may charge of an organisation's period. The protocol is in `lease.rs`; what a store must
-/// do is here. Every statement locks the rows that it changes in the order of [`LeaseKey`], so that none waits in a circle.
+/// do is here. Every statement locks the rows that it changes in the order of [`LeaseKey`], so that none waits in a
+/// circle.
 ///
-/// **The sum.** `used + Σ amounts ≤ limit`, where an amount is `granted − charged` of a row, expired rows included until
-/// they are reclaimed, and the limit is the one in force, read in the same transaction. Only a grant may raise the sum,
-/// and a charge that comes after its lease was reclaimed.
-/// Two grants for one account at once must not each overlook the other: keep the sum of the amounts in the row of the
-/// balance and guard the update of that row.
+/// **The sum.** `used + Σ amounts ≤ limit`, where an amount is `granted − charged` of a row, expired rows included
+/// until they are reclaimed, and the limit is the one in force, read in the same transaction. Only a grant may raise
+/// the sum, and a charge that comes after its lease was reclaimed. Two grants for one account at once must not each
+/// overlook the other: keep the sum of the amounts in the row of the balance and guard the update of that row.
 #[async_trait]
 pub trait LeaseStore: Send + Sync + 'static {
     /// [`UsageStore::apply`], with the charges taken from the leases of `instance` in the same transaction: for each
-    /// account, what the *new* events add to `used` is added to `charged`, and `granted` is raised to `charged` where it is
-    /// below. A row that is missing is made, already expired, so that `charged` misses nothing.
+    /// account, what the *new* events add to `used` is added to `charged`, and `granted` is raised to `charged` where
+    /// it is below. A row that is missing is made, already expired, so that `charged` misses nothing.
     async fn apply_leased(&self, instance: InstanceId, events: &[UsageEvent]) -> Result<u64, StoreError>;
 
-    /// Grants, renews, shrinks and gives back, many leases at once. A request whose `epoch` is not above its row's changes
-    /// nothing and has no answer. For each other one, credits and calls alike, with
-    /// `reach = charged + limit − used − Σ other amounts` (endless where there is no limit):
+    /// Grants, renews, shrinks and gives back, many leases at once. A request whose `epoch` is not above its row's
+    /// changes nothing and has no answer. For each other one, credits and calls alike, with `reach = charged + limit −
+    /// used − Σ other amounts` (endless where there is no limit):
     ///
     /// - where `need ≤ reach` for both: `granted = max(min(want, reach), min(granted, keep))`;
-    /// - else `granted = min(granted, keep)`, and an ask of this instance stands for `ask_ttl` from now, and the others are
-    ///   notified;
+    /// - else `granted = min(granted, keep)`, and an ask of this instance stands for `ask_ttl` from now, and the others
+    ///   are notified;
     ///
-    /// never below `charged`: [`LeaseRequest::decide`]. The lease then ends `ttl` after the database's present, read by this statement; its strikes are
-    /// forgotten, and so is its ask where the need was met.
+    /// never below `charged`: [`LeaseRequest::decide`]. The lease then ends `ttl` after the database's present, read by
+    /// this statement; its strikes are forgotten, and so is its ask where the need was met.
     async fn renew(&self, instance: InstanceId, requests: &[LeaseRequest]) -> Result<Vec<LeaseGrant>, StoreError>;
 
     /// Which leases of `instance` with an amount others ask for now.
@@ -185,9 +185,10 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// Returns when [`LeaseStore::asked`] may have news. It may be late or never return: whoever waits also polls.
     async fn asked_soon(&self);
 
-    /// Strikes every expired lease that has an amount and was not struck within `strike_every`; one that has `strikes_max`
-    /// then loses its amount (`granted = charged`). Its row stays, for the charges that may still come. An end further
-    /// ahead than `ttl`, as a clock that was set back leaves it, is brought to it. Answers how many lost it.
+    /// Strikes every expired lease that has an amount and was not struck within `strike_every`; one that has
+    /// `strikes_max` then loses its amount (`granted = charged`). Its row stays, for the charges that may still come.
+    /// An end further ahead than `ttl`, as a clock that was set back leaves it, is brought to it. Answers how many lost
+    /// it.
     async fn reclaim(&self) -> Result<u64, StoreError>;
 
     /// Deletes the rows and asks of an instance that is over: its journal is applied and it sends no request any more.

@@ -1,5 +1,6 @@
 //! The instance's side of a lease: what a book may spend of it, and what to ask of the store. A state machine that is
-//! driven by a [`Book`](crate::Book): it must never assume the larger of two things that an unknown outcome leaves open.
+//! driven by a [`Book`](crate::Book): it must never assume the larger of two things that an unknown outcome leaves
+//! open.
 
 use super::pace::Pace;
 use super::share::{Reach, Share};
@@ -151,8 +152,8 @@ impl Allowance {
         Some(answer.left(self.spent.plus(held)))
     }
 
-    /// Whether a hold that was opened under `grant` may be charged: its lease cannot have been reclaimed and has room for
-    /// it. Sets the room aside.
+    /// Whether a hold that was opened under `grant` may be charged: its lease cannot have been reclaimed and has room
+    /// for it. Sets the room aside.
     pub(crate) fn secure(&mut self, amount: Share, grant: Grant, now: Uptime) -> bool {
         let total = self.spent.plus(self.secured).plus(amount);
         let secure = now < self.settle_until && grant.within(self.granted).covers(total);
