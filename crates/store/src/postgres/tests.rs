@@ -82,6 +82,27 @@ async fn months_are_made_ahead_and_old_ones_dropped() {
 }
 
 #[tokio::test]
+async fn a_month_that_retention_dropped_is_neither_compared_nor_repaired() {
+    let database = TestDatabase::new().await.unwrap();
+    let store = opened(&database, Occupancy::Companion).await;
+    let (old, kept) = (event("acme", "2026-08-31T08:00:00Z"), event("acme", "2026-11-01T08:00:00Z"));
+    store.apply(&[old.clone(), kept]).await.unwrap();
+    store.maintain(at("2026-11-24T08:00:00Z"), Some(2)).await.unwrap();
+    let mut told = Vec::new();
+    for (when, events_kept) in [("2026-08", false), ("2026-11", true)] {
+        let compared = store.compare(month(when), None, &mut |difference| told.push(difference)).await.unwrap();
+        assert_eq!(compared.events_kept, events_kept, "{when}");
+    }
+    assert_eq!(told, []);
+    let actor = ledger::Actor { user_id: "op".into(), role: "r".into(), remote_address: None, request_id: None };
+    let change = ledger::Change { actor, at: at("2026-11-24T08:00:00Z") };
+    let repaired = store.repair(&old.organization_id, month("2026-08"), &change).await.unwrap();
+    assert_eq!(repaired, crate::Repaired::default());
+    assert_eq!(store.balance(&old.organization_id, month("2026-08")).await.unwrap().events, 1, "sums stay");
+    assert_eq!(number(&database, "SELECT SUM(events)::bigint FROM daily_rollups").await, 2);
+}
+
+#[tokio::test]
 async fn an_event_whose_month_another_instance_dropped_is_not_lost() {
     let database = TestDatabase::new().await.unwrap();
     let (one, other) = (opened(&database, Occupancy::Companion).await, opened(&database, Occupancy::Companion).await);
