@@ -6,6 +6,7 @@ mod demo;
 mod drill;
 mod logging;
 mod plugin;
+mod reconcile;
 mod run;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   gateway --config config/gateway.toml           serve
   gateway check --config config/gateway.toml     say what is wrong with a configuration
   gateway drill --config config/gateway.toml     prove that no limit is overspent
+  gateway reconcile --config config/gateway.toml recompute the books from the usage events
   gateway plugin inspect pricing-plugins/standard.wasm
   GATEWAY__SERVER__LISTEN=0.0.0.0:80 gateway --config config/gateway.toml";
 
@@ -63,6 +65,15 @@ enum Command {
 As many calls as there is credit for reach the backend. The organisation is the drill's own, and is closed afterwards.
 The exit status is 1 where the promise broke or could not be proven.")]
     Drill(drill::Drill),
+    /// Recompute what was used from the usage events alone, and say where balances and daily rollups differ.
+    #[command(after_help = "Examples:
+  gateway reconcile --config config/gateway.toml
+  gateway reconcile --config config/gateway.toml --from 2026-01 --to 2026-03 --organization acme
+  gateway reconcile --config config/gateway.toml --repair-rollups
+
+It may run beside gateways. The exit status is 0 where no credit is unexplained and no count differs, and 1 otherwise.
+With --json there is a JSON object a line, the total last.")]
+    Reconcile(reconcile::Reconcile),
     /// Look at a pricing plugin and try it, without a gateway.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -75,6 +86,7 @@ pub fn run(cli: Cli) -> ExitCode {
         (Some(Command::Check(of)), _) => check::run(&of.config),
         (Some(Command::Demo(demo)), _) => demo::run(&demo),
         (Some(Command::Drill(drill)), _) => drill::run(&drill),
+        (Some(Command::Reconcile(reconcile)), _) => reconcile::run(&reconcile),
         (Some(Command::Plugin(plugin)), _) => plugin::run(&plugin),
         (None, None) => {
             Err(Failure::Usage("say which configuration: gateway --config FILE, or try: gateway demo".to_owned()))

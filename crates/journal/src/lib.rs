@@ -40,6 +40,7 @@
 mod error;
 mod health;
 mod journal;
+mod look;
 mod options;
 mod recovery;
 
@@ -60,6 +61,7 @@ mod segment;
 pub use error::JournalError;
 pub use health::{Health, Stats};
 pub use journal::{Batch, Journal, Observer};
+pub use look::{Look, look};
 pub use options::Options;
 pub use recovery::Recovery;
 

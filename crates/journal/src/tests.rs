@@ -4,6 +4,7 @@ mod damage;
 mod failure;
 mod grouping;
 mod limits;
+mod look;
 mod model;
 mod replay;
 mod world;

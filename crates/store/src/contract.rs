@@ -1,12 +1,14 @@
 //! What every store must do: one suite, a line a case, run by each back end.
 
 mod cases;
+mod reconciling;
 mod schema;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use cluster::TestDatabase;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::{Occupancy, Options, Store, open};
 
@@ -58,6 +60,21 @@ impl Fresh {
         Self::at(self.home).await
     }
 
+    /// Does to the database what no program of ours would.
+    pub(crate) async fn meddle(&self, statement: &'static str) {
+        let url = self.home.options(Occupancy::Visitor).url;
+        match self.home {
+            Home::Folder(_) => {
+                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+            }
+            Home::Server(_) => {
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
     /// Another process's look at the same database.
     pub(crate) async fn beside(&self, occupancy: Occupancy) -> Result<Arc<dyn Store>, crate::OpenError> {
         open(self.home.options(occupancy)).await
@@ -65,7 +82,7 @@ impl Fresh {
 }
 
 macro_rules! cases {
-    ($($case:ident,)*) => {
+    ($($case:ident,)* $(; $suite:ident: $($more:ident,)*)*) => {
         mod sqlite {
             $(
                 #[tokio::test]
@@ -73,6 +90,12 @@ macro_rules! cases {
                     super::cases::$case(super::Fresh::at(super::Home::folder()).await).await;
                 }
             )*
+            $($(
+                #[tokio::test]
+                async fn $more() {
+                    super::$suite::$more(super::Fresh::at(super::Home::folder()).await).await;
+                }
+            )*)*
         }
 
         mod postgres {
@@ -82,6 +105,12 @@ macro_rules! cases {
                     super::cases::$case(super::Fresh::at(super::Home::server().await).await).await;
                 }
             )*
+            $($(
+                #[tokio::test]
+                async fn $more() {
+                    super::$suite::$more(super::Fresh::at(super::Home::server().await).await).await;
+                }
+            )*)*
         }
     };
 }
@@ -104,6 +133,12 @@ cases! {
     the_same_events_from_many_sides_count_once,
     an_event_is_found_by_its_own_id_only,
     a_second_gateway_is_refused_and_a_companion_is_not,
+    ; reconciling:
+    books_that_are_sound_show_no_difference,
+    what_differs_from_the_events_is_told_and_nothing_else,
+    a_repair_writes_the_books_anew_and_leaves_an_audit_entry,
+    books_are_sound_at_every_moment_while_events_are_added,
+    a_repair_beside_events_that_arrive_loses_none_of_them,
 }
 
 #[tokio::test]

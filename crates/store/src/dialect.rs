@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use ledger::{StoreError, UsageEvent};
+use ledger::{Period, StoreError, UsageEvent};
 use sqlx::query::Query;
 use sqlx::{Database, IntoArguments};
 
@@ -24,6 +24,11 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
     /// Begins a transaction that changes the directory. There is one at a time, so that what it reads holds until it
     /// writes, and revisions become visible in their order.
     const BEGIN_CHANGE: &'static str;
+    /// Begins a transaction that compares what is stored with the events, all at the same moment, and may take its time.
+    const BEGIN_RECONCILE: &'static str;
+    /// Begins a transaction that writes anew what was wrong: a change of the directory, because it is audited, which may
+    /// take its time.
+    const BEGIN_REPAIR: &'static str;
     /// How long an answer may take in all; `None` where nothing but this process can hold it up.
     const DEADLINE: Option<Duration>;
 
@@ -38,6 +43,12 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
 
     /// Makes room for events, before the transaction that adds them.
     fn make_room(store: &SqlStore<Self>, events: &[UsageEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Whether the events of a month are there, as seen by a transaction that has looked at events before.
+    fn keeps_events(
+        connection: &mut Self::Connection,
+        of: Period,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Whether the same transaction, tried again at once, may well succeed.
     fn try_again(store: &SqlStore<Self>, error: &StoreError) -> bool;

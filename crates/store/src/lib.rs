@@ -1,7 +1,7 @@
 //! The ledger's stores over SQLite and PostgreSQL: usage events and what they add up to, organisations, prices, audit.
 //!
 //! Each statement exists once, in `ops/<aggregate>.rs`, and runs on an open connection: *what* is apart from *when*, which
-//! `directory` and `usage` say. Only `dialect`, `sqlite` and `postgres` know what a database has for itself. This crate
+//! `directory`, `usage` and `reconciliation` say. Only `dialect`, `sqlite` and `postgres` know what a database has for itself. This crate
 //! must never decide between reading and writing: a limit is a guarded statement or the ledger's own.
 
 mod dialect;
@@ -11,6 +11,7 @@ mod open;
 mod ops;
 mod postgres;
 mod price_list;
+mod reconciliation;
 mod sql_store;
 mod sqlite;
 mod usage;
@@ -21,3 +22,6 @@ mod contract;
 pub use error::OpenError;
 pub use open::{Maintained, Occupancy, Options, Ownership, Store, open};
 pub use price_list::standard_definitions;
+pub use reconciliation::{
+    BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,
+};

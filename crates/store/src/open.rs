@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
+use crate::reconciliation::Reconciliation;
 use crate::sqlite::SqliteStore;
 
 /// Where the database is and who opens it.
@@ -43,7 +44,7 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + UsageStore {
+pub trait Store: Directory + UsageStore + Reconciliation {
     /// Closes every connection.
     async fn close(&self);
 

@@ -16,6 +16,7 @@ pub(crate) mod history;
 pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod plans;
+pub(crate) mod reconciliation;
 pub(crate) mod rollups;
 
 use ledger::{Credits, StoreError};

@@ -66,6 +66,12 @@ impl Dialect for Postgres {
     const BEGIN_APPLY: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
     const BEGIN_CHANGE: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED;
         SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema()))";
+    // A large organisation's month is summed in one statement; between two, whoever reads what is told may be slow.
+    const BEGIN_RECONCILE: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SET LOCAL statement_timeout = '10min'; SET LOCAL idle_in_transaction_session_timeout = '10min'";
+    // The time-outs come after the lock: others' changes wait for it, and are not waited for longer than usual.
+    const BEGIN_REPAIR: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+        SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema())); SET LOCAL statement_timeout = '10min'";
     const DEADLINE: Option<Duration> = Some(ANSWER_TIMEOUT);
 
     /// An array a column.
@@ -94,6 +100,10 @@ impl Dialect for Postgres {
 
     async fn make_room(store: &PostgresStore, events: &[UsageEvent]) -> Result<(), StoreError> {
         store.make_room_for(events.iter().map(UsageEvent::period)).await
+    }
+
+    async fn keeps_events(connection: &mut PgConnection, of: Period) -> Result<bool, StoreError> {
+        months::is_there(connection, of).await
     }
 
     fn try_again(store: &PostgresStore, error: &StoreError) -> bool {

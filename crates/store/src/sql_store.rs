@@ -41,6 +41,16 @@ impl<D: Dialect> SqlStore<D> {
         self.writers.begin_with(D::BEGIN_CHANGE).await.map_err(from_driver)
     }
 
+    /// A transaction that compares what is stored with the events.
+    pub(crate) async fn reconciling(&self) -> Result<Transaction<'static, D>, StoreError> {
+        self.readers.begin_with(D::BEGIN_RECONCILE).await.map_err(from_driver)
+    }
+
+    /// A transaction that writes anew what was wrong.
+    pub(crate) async fn repairing(&self) -> Result<Transaction<'static, D>, StoreError> {
+        self.writers.begin_with(D::BEGIN_REPAIR).await.map_err(from_driver)
+    }
+
     /// Work that must be over within the dialect's deadline. What is cut short is rolled back by the database when the
     /// connection goes, or was committed without our hearing of it: whoever asks again finds out which.
     pub(crate) async fn within<T: Send>(

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{LeaseStore, StoreError, Timestamp, UsageEvent};
+use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use serde::{Serialize, Serializer};
-use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::watch;
 
 use crate::dialect::{Asked, Batch, Column, Dialect};
@@ -40,6 +40,8 @@ impl Dialect for Sqlite {
     // It takes the write lock at once: a later upgrade could fail half-way.
     const BEGIN_APPLY: &'static str = "BEGIN IMMEDIATE";
     const BEGIN_CHANGE: &'static str = "BEGIN IMMEDIATE";
+    const BEGIN_RECONCILE: &'static str = "BEGIN";
+    const BEGIN_REPAIR: &'static str = "BEGIN IMMEDIATE";
     const DEADLINE: Option<Duration> = None;
 
     /// One parameter, a JSON array of rows.
@@ -60,6 +62,10 @@ impl Dialect for Sqlite {
 
     async fn make_room(_: &SqlStore<Self>, _: &[UsageEvent]) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn keeps_events(_: &mut SqliteConnection, _: Period) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     fn try_again(_: &SqlStore<Self>, _: &StoreError) -> bool {

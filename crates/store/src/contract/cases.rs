@@ -10,15 +10,15 @@ use ledger::{
 use super::Fresh;
 use crate::{Occupancy, Ownership};
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+pub(super) fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
-fn change() -> Change {
+pub(super) fn change() -> Change {
     let actor = Actor {
         user_id: "op".into(),
         role: "platform_admin".into(),
@@ -28,7 +28,7 @@ fn change() -> Change {
     Change { actor, at: at("2026-11-24T08:00:00Z") }
 }
 
-fn acme(plan: &str) -> NewOrganization {
+pub(super) fn acme(plan: &str) -> NewOrganization {
     NewOrganization {
         organization_id: id("acme"),
         name: "Acme".into(),
@@ -38,7 +38,7 @@ fn acme(plan: &str) -> NewOrganization {
     }
 }
 
-fn event(organization: &str, user: &str, when: &str, credits: i64) -> UsageEvent {
+pub(super) fn event(organization: &str, user: &str, when: &str, credits: i64) -> UsageEvent {
     let occurred_at = at(when);
     UsageEvent {
         id: UsageEventId::new(occurred_at),

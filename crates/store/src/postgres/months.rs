@@ -85,6 +85,11 @@ async fn make_month(connection: &mut PgConnection, month: Period) -> Result<bool
     Ok(true)
 }
 
+/// Whether a month has a partition.
+pub(super) async fn is_there(connection: &mut PgConnection, month: Period) -> Result<bool, StoreError> {
+    sqlx::query_scalar(IS_THERE).bind(name_of(month)).fetch_one(connection).await.map_err(from_driver)
+}
+
 /// Drops a partition. It waits for the statements that run, no longer than any lock is waited for.
 async fn drop_month(connection: &mut PgConnection, month: Period) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with(TAKE_TURN).await?;

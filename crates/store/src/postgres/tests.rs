@@ -83,6 +83,80 @@ async fn months_are_made_ahead_and_old_ones_dropped() {
 }
 
 #[tokio::test]
+async fn a_month_that_retention_dropped_is_neither_compared_nor_repaired() {
+    let database = TestDatabase::new().await.unwrap();
+    let store = opened(&database, Occupancy::Companion).await;
+    let (old, kept) = (event("acme", "2026-08-31T08:00:00Z"), event("acme", "2026-11-01T08:00:00Z"));
+    store.apply(&[old.clone(), kept]).await.unwrap();
+    store.maintain(at("2026-11-24T08:00:00Z"), Some(2)).await.unwrap();
+    let mut told = Vec::new();
+    for (when, events_kept) in [("2026-08", false), ("2026-11", true)] {
+        let compared = store.compare(month(when), None, &mut |difference| told.push(difference)).await.unwrap();
+        assert_eq!(compared.events_kept, events_kept, "{when}");
+    }
+    assert_eq!(told, []);
+    let actor = ledger::Actor { user_id: "op".into(), role: "r".into(), remote_address: None, request_id: None };
+    let change = ledger::Change { actor, at: at("2026-11-24T08:00:00Z") };
+    let repaired = store.repair(&old.organization_id, month("2026-08"), &change).await.unwrap();
+    assert_eq!(repaired, crate::Repaired::default());
+    assert_eq!(store.balance(&old.organization_id, month("2026-08")).await.unwrap().events, 1, "sums stay");
+    assert_eq!(number(&database, "SELECT SUM(events)::bigint FROM daily_rollups").await, 2);
+}
+
+/// How many sessions of this database wait for a lock.
+const WAITING: &str =
+    "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+/// What adds an event, in its two halves.
+const ADD_EVENT: &str = "INSERT INTO usage_events SELECT 'evt_late', organization_id, user_id, event_type, category,
+    session_id, occurred_at_ms, outcome, credits_micros, document FROM usage_events LIMIT 1";
+const MOVE_SUMS: [&str; 2] = [
+    "UPDATE balances SET used_micros = used_micros + 1, events = events + 1, calls = calls + 1",
+    "UPDATE daily_rollups SET credits_micros = credits_micros + 1, events = events + 1",
+];
+
+#[tokio::test]
+async fn a_repair_waits_for_whoever_has_moved_the_balance_and_for_nobody_else() {
+    for has_moved in [true, false] {
+        let database = TestDatabase::new().await.unwrap();
+        let store = opened(&database, Occupancy::Companion).await;
+        store.apply(&[event("acme", "2026-11-24T08:00:00Z")]).await.unwrap();
+        let mut other = PgConnection::connect(&database.url()).await.unwrap();
+        sqlx::query("UPDATE daily_rollups SET events = events + 5").execute(&mut other).await.unwrap();
+        let mut adding = other.begin().await.unwrap();
+        sqlx::query(ADD_EVENT).execute(&mut *adding).await.unwrap();
+        if has_moved {
+            sqlx::query(MOVE_SUMS[0]).execute(&mut *adding).await.unwrap();
+        }
+        let repairing = {
+            let store = Arc::clone(&store);
+            let actor =
+                ledger::Actor { user_id: "op".into(), role: "r".into(), remote_address: None, request_id: None };
+            let change = ledger::Change { actor, at: at("2026-11-24T08:00:00Z") };
+            tokio::spawn(
+                async move { store.repair(&"acme".parse().unwrap(), month("2026-11"), &change).await.unwrap() },
+            )
+        };
+        if has_moved {
+            while number(&database, WAITING).await == 0 {
+                assert!(!repairing.is_finished(), "it did not wait");
+            }
+            sqlx::query(MOVE_SUMS[1]).execute(&mut *adding).await.unwrap();
+            adding.commit().await.unwrap();
+            assert_eq!(repairing.await.unwrap().rollups, 1);
+        } else {
+            assert_eq!(repairing.await.unwrap().rollups, 1);
+            for text in MOVE_SUMS {
+                sqlx::query(text).execute(&mut *adding).await.unwrap();
+            }
+            adding.commit().await.unwrap();
+        }
+        let mut told = Vec::new();
+        let compared = store.compare(month("2026-11"), None, &mut |difference| told.push(difference)).await.unwrap();
+        assert_eq!((told, compared.by_events.events), (Vec::new(), 2), "the balance was moved before: {has_moved}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_whose_month_another_instance_dropped_is_not_lost() {
     let database = TestDatabase::new().await.unwrap();
     let (one, other) = (opened(&database, Occupancy::Companion).await, opened(&database, Occupancy::Companion).await);
