@@ -72,6 +72,31 @@ fn a_hold_is_charged_only_while_its_lease_cannot_have_been_reclaimed_or_under_a_
 }
 
 #[test]
+fn a_new_lease_that_covers_one_of_two_holds_secures_one() {
+    let book = book_with(20, 0);
+    let mut holds = [0, 1].map(|_| book.open_leased(credits(10), grant(100), at(0), None).unwrap());
+    let lost = at(LeaseTerms::default().reclaimed_after_ms());
+    let request = book.request(lost).unwrap();
+    // The store has room for one of them: less than what is needed to keep both, as after a reclaim.
+    let covers_one = Share { credits: credits(10), calls: 1 };
+    let lease = Lease { granted: covers_one, ..answer(&request, 100, 0).lease };
+    book.answered(&LeaseGrant { lease, ..answer(&request, 100, 0) });
+    assert_eq!(holds.each_mut().map(|hold| hold.secure(lost)), [true, false]);
+    assert!(holds[0].secure(lost), "once secure, a hold stays so");
+}
+
+#[test]
+fn a_lease_is_renewed_at_half_its_time_while_anything_is_held() {
+    let terms = LeaseTerms::default();
+    let book = book_with(10, 0);
+    let _hold = book.open_leased(credits(10), grant(10), at(0), None);
+    let _grown = book.request(at(terms.retry_ms)).map(|request| book.answered(&answer(&request, 10, 0)));
+    let first = (terms.retry_ms..terms.ttl_ms).find_map(|now| book.request(at(now)).map(|_| now)).unwrap();
+    let half = terms.retry_ms + terms.ttl_ms / 2;
+    assert!(first <= half, "renewed after {first} ms");
+}
+
+#[test]
 fn a_request_whose_fate_is_unknown_leaves_no_more_than_it_might_have() {
     let book = book_with(10, 0);
     book.asked(at(1));
