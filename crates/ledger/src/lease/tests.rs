@@ -87,13 +87,18 @@ fn a_new_lease_that_covers_one_of_two_holds_secures_one() {
 
 #[test]
 fn a_lease_is_renewed_at_half_its_time_while_anything_is_held() {
-    let terms = LeaseTerms::default();
-    let book = book_with(10, 0);
-    let _hold = book.open_leased(credits(10), grant(10), at(0), None);
-    let _grown = book.request(at(terms.retry_ms)).map(|request| book.answered(&answer(&request, 10, 0)));
-    let first = (terms.retry_ms..terms.ttl_ms).find_map(|now| book.request(at(now)).map(|_| now)).unwrap();
-    let half = terms.retry_ms + terms.ttl_ms / 2;
-    assert!(first <= half, "renewed after {first} ms");
+    // The last credit and the last call: there is nothing to grow by, only something to keep.
+    let (terms, all) = (LeaseTerms::default(), Grant { calls: Some(1), ..grant(10) });
+    let book = Book::leased(key(), terms);
+    assert!(book.open_leased(credits(10), all, at(0), None).is_err());
+    let request = book.request(at(0)).unwrap();
+    let lease = Lease { granted: Share::of_call(credits(10)), ..answer(&request, 10, 0).lease };
+    book.answered(&LeaseGrant { lease, grant: all, ..answer(&request, 10, 0) });
+    let hold = book.open_leased(credits(10), all, at(0), None).unwrap();
+    let renewed = (0..terms.ttl_ms).find(|now| book.request(at(*now)).is_some()).unwrap();
+    let half = (terms.ttl_ms - terms.margin_ms) / 2;
+    assert!((half - terms.margin_ms..=half).contains(&renewed), "renewed after {renewed} ms");
+    drop(hold);
 }
 
 #[test]
