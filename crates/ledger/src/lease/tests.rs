@@ -72,6 +72,36 @@ fn a_hold_is_charged_only_while_its_lease_cannot_have_been_reclaimed_or_under_a_
 }
 
 #[test]
+fn a_new_lease_that_covers_one_of_two_holds_secures_one() {
+    let book = book_with(20, 0);
+    let mut holds = [0, 1].map(|_| book.open_leased(credits(10), grant(100), at(0), None).unwrap());
+    let lost = at(LeaseTerms::default().reclaimed_after_ms());
+    let request = book.request(lost).unwrap();
+    // The store has room for one of them: less than what is needed to keep both, as after a reclaim.
+    let covers_one = Share { credits: credits(10), calls: 1 };
+    let lease = Lease { granted: covers_one, ..answer(&request, 100, 0).lease };
+    book.answered(&LeaseGrant { lease, ..answer(&request, 100, 0) });
+    assert_eq!(holds.each_mut().map(|hold| hold.secure(lost)), [true, false]);
+    assert!(holds[0].secure(lost), "once secure, a hold stays so");
+}
+
+#[test]
+fn a_lease_is_renewed_at_half_its_time_while_anything_is_held() {
+    // The last credit and the last call: there is nothing to grow by, only something to keep.
+    let (terms, all) = (LeaseTerms::default(), Grant { calls: Some(1), ..grant(10) });
+    let book = Book::leased(key(), terms);
+    assert!(book.open_leased(credits(10), all, at(0), None).is_err());
+    let request = book.request(at(0)).unwrap();
+    let lease = Lease { granted: Share::of_call(credits(10)), ..answer(&request, 10, 0).lease };
+    book.answered(&LeaseGrant { lease, grant: all, ..answer(&request, 10, 0) });
+    let hold = book.open_leased(credits(10), all, at(0), None).unwrap();
+    let renewed = (0..terms.ttl_ms).find(|now| book.request(at(*now)).is_some()).unwrap();
+    let half = (terms.ttl_ms - terms.margin_ms) / 2;
+    assert!((half - terms.margin_ms..=half).contains(&renewed), "renewed after {renewed} ms");
+    drop(hold);
+}
+
+#[test]
 fn a_request_whose_fate_is_unknown_leaves_no_more_than_it_might_have() {
     let book = book_with(10, 0);
     book.asked(at(1));

@@ -155,7 +155,8 @@ impl World {
         if now - since >= WAIT_AT_MOST {
             self.tally.voided_unsecured += 1;
             hold.void();
-            return;
+            call.state = State::Waiting(Ticket::default());
+            return self.check_given_free(instance, &call);
         }
         it.books[call.account].limits_changed();
         call.state = State::Securing(hold, since);

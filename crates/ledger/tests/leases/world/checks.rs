@@ -88,11 +88,24 @@ impl World {
         let store_well = self.store_troubled_until <= self.now;
         for it in &mut self.instances {
             let well = store_well && it.is_well(self.now);
-            for call in it.calls.values_mut().filter(|call| matches!(call.state, State::Waiting(_))) {
-                call.least = call.least.min(obtainable[call.account]);
+            for call in it.calls.values_mut() {
                 call.troubled |= !well;
+                if matches!(call.state, State::Waiting(_)) {
+                    call.least = call.least.min(obtainable[call.account]);
+                }
             }
         }
+    }
+
+    /// A call is given free only where something kept its instance from renewing its lease.
+    pub(super) fn check_given_free(&self, instance: usize, call: &Call) {
+        let well = self.instances[instance].is_well(self.now) && self.store_troubled_until <= self.now;
+        let limits_changed = self.faults.limit_change != 0;
+        assert!(
+            call.troubled || !well || limits_changed,
+            "a call of {} lost its lease though all was well",
+            call.amount
+        );
     }
 
     /// A refusal is justified where the credit was not there at some moment while the call waited.

@@ -196,7 +196,6 @@ impl World {
         let uptime = self.instances[instance].uptime(self.now);
         let it = &mut self.instances[instance];
         match answer {
-            // An answer that comes after the request was given up is not heard: its connection is closed.
             Answer::Renewed(number, grants) if it.renewing == Some(number) => {
                 it.renewing = None;
                 for (account, grant) in &grants {
@@ -207,6 +206,12 @@ impl World {
                     it.books[account].unanswered(epoch);
                 }
                 self.wake(instance);
+            }
+            // One that comes after its request was given up says nothing: the book must not hear it.
+            Answer::Renewed(_, grants) => {
+                for (account, grant) in &grants {
+                    it.books[*account].answered(grant);
+                }
             }
             Answer::Applied(number, count) if it.applying == Some(number) => {
                 it.applying = None;
