@@ -27,19 +27,16 @@ impl Line {
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let (from_near, to_near) = near.into_split();
-                match target.get_socket() {
-                    Some(folder) => {
-                        let socket = folder.join(format!(".s.PGSQL.{}", target.get_port()));
-                        let (from_far, to_far) = UnixStream::connect(socket).await.unwrap().into_split();
-                        tokio::spawn(carry(from_near, to_far, holding.clone()));
-                        tokio::spawn(carry(from_far, to_near, holding.clone()));
-                    }
-                    None => {
-                        let far = TcpStream::connect((target.get_host(), target.get_port())).await.unwrap();
-                        let (from_far, to_far) = far.into_split();
-                        tokio::spawn(carry(from_near, to_far, holding.clone()));
-                        tokio::spawn(carry(from_far, to_near, holding.clone()));
-                    }
+                if let Some(folder) = target.get_socket() {
+                    let socket = folder.join(format!(".s.PGSQL.{}", target.get_port()));
+                    let (from_far, to_far) = UnixStream::connect(socket).await.unwrap().into_split();
+                    tokio::spawn(carry(from_near, to_far, holding.clone()));
+                    tokio::spawn(carry(from_far, to_near, holding.clone()));
+                } else {
+                    let far = TcpStream::connect((target.get_host(), target.get_port())).await.unwrap();
+                    let (from_far, to_far) = far.into_split();
+                    tokio::spawn(carry(from_near, to_far, holding.clone()));
+                    tokio::spawn(carry(from_far, to_near, holding.clone()));
                 }
             }
         });
