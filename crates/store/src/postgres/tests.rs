@@ -1,5 +1,7 @@
 //! What only this database does: partitions, ownership by connection, and what happens when it fails.
 
+mod stalled;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
