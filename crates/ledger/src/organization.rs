@@ -72,16 +72,11 @@ pub struct OrganizationRecord {
 impl OrganizationRecord {
     /// The limits in force: the organisation's own, else its plan's.
     pub fn limits(&self) -> UsageLimits {
-        let of_plan = UsageLimits { monthly_credits: Some(self.plan.monthly_credits), ..self.plan.limits.clone() };
-        self.organization.usage_limits.or(&of_plan)
+        self.plan.limits_with(&self.organization.usage_limits)
     }
 
     /// What a period grants this organisation.
     pub fn grant(&self) -> Grant {
-        let limits = self.limits();
-        Grant {
-            credits: limits.monthly_credits.unwrap_or(self.plan.monthly_credits),
-            calls: limits.ai_calls_per_month.and_then(|calls| u64::try_from(calls).ok()),
-        }
+        self.plan.grant(&self.organization.usage_limits)
     }
 }

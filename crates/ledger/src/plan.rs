@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Credits, Limit, PlanName};
+use crate::{Credits, Grant, Limit, PlanName};
 
 /// What a plan gives and costs. Only `monthly_credits` and `limits.ai_calls_per_month` are enforced by the gateway; the
 /// rest travels with the plan for the app to read.
@@ -23,6 +23,23 @@ pub struct Plan {
     pub limits: UsageLimits,
     /// What the plan advertises.
     pub features: Vec<String>,
+}
+
+impl Plan {
+    /// The limits in force for an organisation on this plan: its own, else the plan's.
+    pub fn limits_with(&self, own: &UsageLimits) -> UsageLimits {
+        let of_plan = UsageLimits { monthly_credits: Some(self.monthly_credits), ..self.limits.clone() };
+        own.or(&of_plan)
+    }
+
+    /// What a period grants an organisation on this plan with these limits of its own.
+    pub fn grant(&self, own: &UsageLimits) -> Grant {
+        let limits = self.limits_with(own);
+        Grant {
+            credits: limits.monthly_credits.unwrap_or(self.monthly_credits),
+            calls: limits.ai_calls_per_month.and_then(|calls| u64::try_from(calls).ok()),
+        }
+    }
 }
 
 /// What a plan costs, in US dollars, exact to a millionth.

@@ -51,9 +51,7 @@ pub trait Store: Directory + UsageStore {
     fn ownership(&self) -> watch::Receiver<Ownership>;
 
     /// Its leases, where several gateways can share it.
-    fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
-        None
-    }
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>>;
 
     /// Makes what the coming months need, and drops the usage events of months more than `keep_months` back, where the
     /// database keeps months apart. Balances and rollups stay.

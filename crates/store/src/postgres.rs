@@ -3,21 +3,24 @@
 //! It must never wait without an end: every wait has a limit here, in the session's settings, or both.
 
 mod address;
+mod leases;
 mod months;
 mod ownership;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{Period, StoreError, Timestamp, UsageEvent};
+use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, Postgres};
 use tokio::sync::watch;
 
+use self::leases::Asks;
 use self::ownership::Owner;
 use crate::dialect::{Asked, Batch, Column, Dialect};
 use crate::error::{OpenError, damaged};
@@ -32,7 +35,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 const WRITERS: u32 = 3;
 /// What every session is told: limits on a statement, on a wait for a lock, on a transaction left open, and how soon a
 /// silent end of the line is noticed.
-const SESSION: [(&str, &str); 6] = [
+const SESSION: [(&str, &str); 7] = [
+    ("client_min_messages", "warning"),
     ("statement_timeout", "5s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "10s"),
@@ -52,6 +56,7 @@ pub(crate) struct Own {
     /// Months whose partition is known to be there.
     months: Mutex<BTreeSet<Period>>,
     owner: Option<Owner>,
+    asks: Asks,
 }
 
 impl Dialect for Postgres {
@@ -138,8 +143,9 @@ impl SqlStore<Postgres> {
         // Which filters are given changes the best plan: it is made for the values, each time.
         let reading = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
         let readers = pool(options.readers.max(1)).connect_lazy_with(reading);
+        let asks = Asks::new(pool(1).connect_lazy_with(connect.clone()));
         let writers = pool(WRITERS).connect_lazy_with(connect);
-        Ok(Self { readers, writers, own: Own { months: Mutex::default(), owner } })
+        Ok(Self { readers, writers, own: Own { months: Mutex::default(), owner, asks } })
     }
 }
 
@@ -149,12 +155,17 @@ impl Store for PostgresStore {
         if let Some(owner) = &self.own.owner {
             owner.give_up().await;
         }
+        self.own.asks.close().await;
         self.readers.close().await;
         self.writers.close().await;
     }
 
     fn ownership(&self) -> watch::Receiver<Ownership> {
         self.own.owner.as_ref().map_or_else(Ownership::never, Owner::watch)
+    }
+
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
+        Some(self)
     }
 
     async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {

@@ -6,10 +6,11 @@ mod tests;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{StoreError, Timestamp, UsageEvent};
+use ledger::{LeaseStore, StoreError, Timestamp, UsageEvent};
 use serde::{Serialize, Serializer};
 use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -131,6 +132,11 @@ impl Store for SqliteStore {
     /// The lock file is ours for life.
     fn ownership(&self) -> watch::Receiver<Ownership> {
         if self.own.is_some() { watch::channel(Ownership::Held(1)).1 } else { Ownership::never() }
+    }
+
+    /// One gateway owns the file: it has nobody to share with.
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
+        None
     }
 
     /// One file keeps everything, and has no parts to make or drop.

@@ -16,7 +16,7 @@ use crate::ops::rollups::Rollups;
 use crate::sql_store::{SqlStore, commit};
 
 /// How often a transaction is begun in all, where the next try may well succeed.
-const ATTEMPTS: u32 = 4;
+pub(crate) const ATTEMPTS: u32 = 4;
 
 #[async_trait]
 impl<D> UsageStore for SqlStore<D>
@@ -97,14 +97,31 @@ where
     async fn apply_once(&self, events: &[UsageEvent]) -> Result<u64, StoreError> {
         D::make_room(self, events).await?;
         let mut transaction = self.adding().await?;
-        let mut new = Events::<D>(&mut transaction).add(events).await?;
-        // Taken out as they are met, so that an event which a batch names twice counts once.
-        let added: Vec<&UsageEvent> = events.iter().filter(|event| new.remove(&event.id)).collect();
-        if !added.is_empty() {
-            Balances::<D>(&mut transaction).add(&added).await?;
-            Rollups::<D>(&mut transaction).add(&added).await?;
-        }
+        let added = add_all::<D>(&mut transaction, events).await?;
         commit::<D>(transaction).await?;
         Ok(u64::try_from(added.len()).unwrap_or(u64::MAX))
     }
+}
+
+/// Adds events and all that they add up to; answers those that were new.
+pub(crate) async fn add_all<'e, D>(
+    conn: &mut D::Connection,
+    events: &'e [UsageEvent],
+) -> Result<Vec<&'e UsageEvent>, StoreError>
+where
+    D: Dialect,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    for<'v> Option<&'v str>: Encode<'v, D>,
+    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
+    let mut new = Events::<D>(&mut *conn).add(events).await?;
+    // Taken out as they are met, so that an event which a batch names twice counts once.
+    let added: Vec<&UsageEvent> = events.iter().filter(|event| new.remove(&event.id)).collect();
+    if !added.is_empty() {
+        Balances::<D>(&mut *conn).add(&added).await?;
+        Rollups::<D>(&mut *conn).add(&added).await?;
+    }
+    Ok(added)
 }

@@ -76,7 +76,7 @@ fn no_secret_is_ever_shown_or_changed() {
     assert!(with_env(&[("GATEWAY__AUTH__HS256_SECRET", "")]).unwrap().auth.hs256_secret.is_none());
     for env in [
         ("GATEWAY__UPSTREAM__URL", "http://user:hunter2@app"),
-        ("GATEWAY__DATABASE__URL", "postgres://user:hunter2@db/usage"),
+        ("GATEWAY__DATABASE__URL", "postgres://user:hunter2@db"),
         ("GATEWAY__HS256_SECRET", "hunter2"),
         ("GATEWAY__AUTH", "{ hs256_secret = \"hunter2\" }"),
         ("GATEWAY__AUTH__HS256_SECRT", "hunter2"),

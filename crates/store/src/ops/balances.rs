@@ -18,6 +18,29 @@ const FIND_BALANCE: &str =
 const LIST_BALANCES: &str = "SELECT period_start_ms, used_micros, events FROM balances
     WHERE organization_id = $1 AND period_start_ms BETWEEN $2 AND $3";
 
+/// What events add to one balance.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    /// In millionths of a credit.
+    pub(crate) used: i64,
+    pub(crate) events: i64,
+    /// Those that were captured.
+    pub(crate) calls: i64,
+}
+
+/// What events add to each balance, by organisation and period, in the order of these.
+pub(crate) fn sums<'e>(events: &[&'e UsageEvent]) -> Result<BTreeMap<(&'e str, i64), Sum>, StoreError> {
+    let mut sums: BTreeMap<(&str, i64), Sum> = BTreeMap::new();
+    for event in events {
+        let sum = sums.entry((event.organization_id.as_str(), event.period().start().millis())).or_default();
+        let used = sum.used.checked_add(event.credits.micros());
+        sum.used = used.ok_or_else(|| damaged("sum of credits", "it overflows"))?;
+        sum.events = sum.events.saturating_add(1);
+        sum.calls = sum.calls.saturating_add(i64::from(event.outcome == Outcome::Captured));
+    }
+    Ok(sums)
+}
+
 /// Balances, on an open connection.
 pub(crate) struct Balances<'c, D: Dialect>(pub(crate) &'c mut D::Connection);
 
@@ -33,21 +56,13 @@ where
     /// Adds new events to their balances, in the order of their keys, so that two who add never wait for each other in a
     /// circle.
     pub(crate) async fn add(&mut self, events: &[&UsageEvent]) -> Result<(), StoreError> {
-        let mut sums: BTreeMap<(&str, i64), (i64, i64, i64)> = BTreeMap::new();
-        for event in events {
-            let key = (event.organization_id.as_str(), event.period().start().millis());
-            let (used, number, calls) = sums.entry(key).or_default();
-            *used =
-                used.checked_add(event.credits.micros()).ok_or_else(|| damaged("sum of credits", "it overflows"))?;
-            *number = number.saturating_add(1);
-            *calls = calls.saturating_add(i64::from(event.outcome == Outcome::Captured));
-        }
+        let sums = sums(events)?;
         let rows = Batch::default()
             .texts(sums.keys().map(|key| key.0))
             .integers(sums.keys().map(|key| key.1))
-            .integers(sums.values().map(|sum| sum.0))
-            .integers(sums.values().map(|sum| sum.1))
-            .integers(sums.values().map(|sum| sum.2));
+            .integers(sums.values().map(|sum| sum.used))
+            .integers(sums.values().map(|sum| sum.events))
+            .integers(sums.values().map(|sum| sum.calls));
         let text = format!("{INTO_BALANCES} {} {MOVED}", D::rows(&rows));
         let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
         add.execute(&mut *self.0).await.map_err(from_driver)?;

@@ -1,5 +1,7 @@
 //! What only this database does: partitions, ownership by connection, and what happens when it fails.
 
+mod stalled;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,7 @@ use cluster::TestDatabase;
 use ledger::{Outcome, Period, PluginIdentity, Signals, StoreError, Timestamp, UsageEvent, UsageEventId};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use crate::dialect::Dialect;
 use crate::{Maintained, Occupancy, Options, Ownership, Store, open};
 
 fn at(text: &str) -> Timestamp {
@@ -17,7 +20,7 @@ fn month(text: &str) -> Period {
     text.parse().unwrap()
 }
 
-fn event(organization: &str, when: &str) -> UsageEvent {
+pub(super) fn event(organization: &str, when: &str) -> UsageEvent {
     let occurred_at = at(when);
     UsageEvent {
         id: UsageEventId::new(occurred_at),
@@ -46,7 +49,7 @@ async fn opened(database: &TestDatabase, occupancy: Occupancy) -> Arc<dyn Store>
     open(Options { url: database.url(), readers: 2, occupancy }).await.unwrap()
 }
 
-async fn number(database: &TestDatabase, question: &str) -> i64 {
+pub(super) async fn number(database: &TestDatabase, question: &str) -> i64 {
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
     sqlx::query_scalar(AssertSqlSafe(question.to_owned())).fetch_one(&mut connection).await.unwrap()
 }
@@ -137,6 +140,29 @@ async fn connections_cut_at_any_moment_lose_and_double_nothing() {
     assert_eq!(number(&database, "SELECT COUNT(*) FROM usage_events").await, 1_200);
     assert_eq!(number(&database, "SELECT events FROM balances").await, 1_200);
     assert_eq!(number(&database, "SELECT SUM(events)::bigint FROM daily_rollups").await, 1_200);
+}
+
+#[tokio::test]
+async fn a_change_waits_for_the_one_before_so_that_numbers_become_visible_in_their_order() {
+    let database = TestDatabase::new().await.unwrap();
+    let store = opened(&database, Occupancy::Companion).await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let first = connection.begin_with(<sqlx::Postgres as Dialect>::BEGIN_CHANGE).await.unwrap();
+    let second = {
+        let (store, plan) = (Arc::clone(&store), store.plans().await.unwrap().remove(0));
+        let dearer = ledger::Plan { display_name: "Other".into(), ..plan };
+        let actor = ledger::Actor { user_id: "op".into(), role: "r".into(), remote_address: None, request_id: None };
+        let change = ledger::Change { actor, at: at("2026-11-24T08:00:00Z") };
+        tokio::spawn(async move { store.put_plan(&dearer, &change).await.unwrap() })
+    };
+    let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while number(&database, waiting).await == 0 {
+        assert!(!second.is_finished());
+    }
+    first.rollback().await.unwrap();
+    second.await.unwrap();
+    assert_eq!(store.revision().await.unwrap(), 1);
 }
 
 #[tokio::test]
