@@ -60,7 +60,8 @@ pub(crate) async fn run(journal: Journal, store: Destination, metrics: Arc<Metri
             }
             Err(error) => {
                 tracing::error!(error = %error, source = ?error.source(), retry_in_ms = wait.as_millis(), "usage events wait in the journal");
-                tokio::time::sleep(wait).await;
+                // Whoever waits for a report has it tried again at once.
+                let _ = tokio::time::timeout(wait, hurry.notified()).await;
                 wait = wait.saturating_mul(2).min(RETRY_LONGEST);
             }
         }

@@ -130,6 +130,29 @@ impl Books {
         book.map(|book| book.snapshot())
     }
 
+    /// What is used of an account and held on it. Where gateways share a database, used is what all of them charged, as the
+    /// store has it, and held is what this one holds.
+    pub(crate) async fn seen(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
+        let own = self.snapshot(id, period);
+        if self.leases.is_none() {
+            return own;
+        }
+        match self.store.balance(id, period).await {
+            Ok(balance) => {
+                Some(BookSnapshot { used: balance.used, calls_used: balance.calls, ..own.unwrap_or_default() })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the counter shows this gateway's own book");
+                own
+            }
+        }
+    }
+
+    /// Whether the books spend leases.
+    pub(crate) fn are_leased(&self) -> bool {
+        self.leases.is_some()
+    }
+
     /// Closes the books of periods long over, once no hold is left on them: two periods back, so that a call which
     /// began in the last instant of a month has a month to end.
     pub(crate) fn close_before(&self, now: Period) {

@@ -28,7 +28,10 @@ pub(crate) struct Embedded {
 #[async_trait]
 impl Live for Embedded {
     async fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
-        self.books.snapshot(id, period)
+        if self.books.are_leased() {
+            self.caught_up().await;
+        }
+        self.books.seen(id, period).await
     }
 
     async fn caught_up(&self) {
