@@ -137,6 +137,9 @@ impl Cases {
                 return Err(format!("{}: give either credits or declined", case.name(event_type)));
             }
         }
+        if cases.count() == 0 {
+            return Err("there is no call in it".to_owned());
+        }
         Ok(cases)
     }
 

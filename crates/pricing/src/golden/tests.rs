@@ -58,6 +58,8 @@ fn a_file_that_is_no_list_of_cases_says_where() {
         ("[e]\nbase = 10\nprice = 3\ncalls = []", "unknown field `price`"),
         ("[e]\ncalls = []", "missing field `base`"),
         ("base = 10", "line 1"),
+        ("", "there is no call in it"),
+        ("[e]\nbase = 10\ncalls = []", "there is no call in it"),
     ] {
         let error = Cases::parse(text).unwrap_err();
         assert!(error.contains(why), "{text}: {error}");

@@ -47,9 +47,16 @@ impl Target {
         now: Timestamp,
     ) -> Result<Self, Failure> {
         let rules = options.rules().map_err(|error| Failure::Usage(format!("routes: {error:#}")))?;
-        let route = rules.routes.configured(drill.route.as_deref()).ok_or_else(|| {
-            Failure::Usage(format!("--route: no metered route is configured as {:?}", drill.route.as_deref()))
+        let wanted = drill.route.as_deref();
+        let route = rules.routes.configured(wanted).ok_or_else(|| {
+            Failure::Usage(format!("--route: no metered route is configured as {}", wanted.unwrap_or("(any)")))
         })?;
+        if drill.credit_for >= drill.calls {
+            return Err(Failure::Usage(format!(
+                "--credit-for {} of --calls {}: no call would be refused; allowed: less than --calls",
+                drill.credit_for, drill.calls
+            )));
+        }
         let price = price(drill, options, store, &route).await?;
         let credit_for = i64::try_from(drill.credit_for).context("--credit-for")?;
         let limit = price.micros().checked_mul(credit_for).map(Credits::from_micros);
