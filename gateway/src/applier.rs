@@ -11,9 +11,7 @@ use tokio::sync::Notify;
 use crate::metrics::Metrics;
 
 /// Events a transaction, at most.
-const BATCH_EVENTS_MAX: usize = 500;
-/// The same, as the journal counts: where so many wait already, nobody waits for more.
-const BATCH_EVENTS: u64 = 500;
+const BATCH_EVENTS_MAX: u16 = 500;
 /// The wait after a failed transaction: doubled each time, up to the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
@@ -45,7 +43,8 @@ pub(crate) async fn run(journal: Journal, store: Destination, metrics: Arc<Metri
     let mut wait = RETRY_FIRST;
     loop {
         let first = journal.unapplied(1).await.map(drop);
-        if journal.stats().unapplied < BATCH_EVENTS {
+        // Where a whole batch waits already, nobody waits for more.
+        if journal.stats().unapplied < BATCH_EVENTS_MAX.into() {
             // Whoever came to hurry before there was anything is served with what there is now.
             let _ = tokio::time::timeout(LINGER, hurry.notified()).await;
         }
@@ -81,7 +80,7 @@ pub(crate) async fn replay(
 }
 
 async fn apply_next(journal: &Journal, store: &Destination) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
-    let batch = journal.unapplied(BATCH_EVENTS_MAX).await?;
+    let batch = journal.unapplied(BATCH_EVENTS_MAX.into()).await?;
     store.apply(&batch.events).await?;
     journal.applied(&batch).await?;
     Ok(u64::try_from(batch.events.len()).unwrap_or(u64::MAX))

@@ -5,8 +5,7 @@ mod burst;
 mod report;
 mod target;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -103,27 +102,4 @@ async fn settled_books(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-}
-
-/// The credential in a file.
-fn credential_in(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("--credential-file {}", file.display()))?;
-    Ok(text.trim().to_owned())
-}
-
-/// Where the calls go: the instances given, or the configuration's own address.
-fn instances(drill: &Drill, options: &Options) -> anyhow::Result<Vec<Uri>> {
-    if !drill.instance.is_empty() {
-        return Ok(drill.instance.clone());
-    }
-    let mut address = options.listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    Ok(vec![format!("http://{address}").parse()?])
-}
-
-/// A clock for the authenticator.
-fn clock() -> Arc<dyn ledger::Clock> {
-    Arc::new(SystemClock)
 }

@@ -1,13 +1,14 @@
 //! What is called, as whom, at whose expense: a throw-away organisation with credit for so many calls and no more.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use access::{Authenticator, KeySource, Presented};
 use anyhow::Context as _;
 use http::{Method, Uri};
 use ledger::{
-    Actor, Change, Credits, Limit, Member, NewOrganization, OrganizationId, Role, SubscriptionStatus, Timestamp,
-    UsageLimits, UserId,
+    Actor, Change, Credits, Limit, Member, NewOrganization, OrganizationId, Role, SubscriptionStatus, SystemClock,
+    Timestamp, UsageLimits, UserId,
 };
 use pricing::{Call, Plugin};
 use standin::{Mint, Person};
@@ -65,7 +66,7 @@ impl Target {
         let organization: OrganizationId = format!("drill-{}", Uuid::now_v7().as_simple()).parse().context("an id")?;
         make_organization(store, &organization, caller, limit, now).await?;
         let mut instances = Vec::new();
-        for url in super::instances(drill, options)? {
+        for url in addresses(drill, options)? {
             instances.push(connect_to(&url, options).await.with_context(|| format!("--instance {url}"))?);
         }
         Ok(Self {
@@ -118,9 +119,9 @@ async fn credential(drill: &Drill, options: &Options, now: Timestamp) -> Result<
             mint.credential(&Person::new(CALLER), now.plus_millis(CREDENTIAL_MS)).context("a credential")?;
         return Ok((credential, CALLER.parse().context("a user's id")?));
     };
-    let credential = super::credential_in(file)?;
+    let credential = credential_in(file)?;
     let access = options.access.clone();
-    let authenticator = tokio::task::spawn_blocking(move || Authenticator::start(access, super::clock()));
+    let authenticator = tokio::task::spawn_blocking(move || Authenticator::start(access, Arc::new(SystemClock)));
     let authenticator = authenticator.await.context("auth")?.context("auth")?;
     let authorization = format!("Bearer {credential}");
     let presented = Presented { authorization: Some(authorization.as_bytes()), cookies: &[] };
@@ -171,4 +172,22 @@ async fn connect_to(url: &Uri, options: &Options) -> anyhow::Result<Arc<Upstream
     let host = url.host().context("allowed: http://HOST:PORT or https://HOST:PORT")?.to_owned();
     let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
     Ok(Upstream::new(UpstreamOptions { host, port, tls, ..options.upstream.clone() }).await?)
+}
+
+/// The credential in a file.
+fn credential_in(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("--credential-file {}", file.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Where the calls go: the instances given, or the configuration's own address.
+fn addresses(drill: &Drill, options: &Options) -> anyhow::Result<Vec<Uri>> {
+    if !drill.instance.is_empty() {
+        return Ok(drill.instance.clone());
+    }
+    let mut address = options.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(vec![format!("http://{address}").parse()?])
 }
