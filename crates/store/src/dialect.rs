@@ -44,6 +44,12 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
     /// Makes room for events, before the transaction that adds them.
     fn make_room(store: &SqlStore<Self>, events: &[UsageEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// How many rows a statement changed.
+    fn changed(result: &Self::QueryResult) -> u64;
+
+    /// Makes events that were added outlast a power cut, where their transactions did not see to it.
+    fn persist(store: &SqlStore<Self>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Whether the events of a month are there, as seen by a transaction that has looked at events before.
     fn keeps_events(
         connection: &mut Self::Connection,

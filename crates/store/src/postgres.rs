@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use parking_lot::Mutex;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Connection as _, PgConnection, Postgres};
 use tokio::sync::watch;
 
@@ -100,6 +100,14 @@ impl Dialect for Postgres {
 
     async fn make_room(store: &PostgresStore, events: &[UsageEvent]) -> Result<(), StoreError> {
         store.make_room_for(events.iter().map(UsageEvent::period)).await
+    }
+
+    fn changed(result: &PgQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
+    async fn persist(_: &SqlStore<Self>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn keeps_events(connection: &mut PgConnection, of: Period) -> Result<bool, StoreError> {
