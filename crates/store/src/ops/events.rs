@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use ledger::{OrganizationId, SessionId, StoreError, UsageEvent, UsageEventId};
-use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Executor, Row as _, Type};
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{from_text, id, to_text};
-use crate::dialect::{Batch, Dialect};
+use crate::batch::Batch;
+use crate::dialect::Dialect;
 use crate::error::{damaged, from_driver};
 
 /// An event that is there already is passed over and not answered. No constraint is named, because the key is the id
@@ -34,20 +35,20 @@ where
 {
     /// Adds events; answers whether all were new.
     pub(crate) async fn add_new(&mut self, events: &[UsageEvent]) -> Result<bool, StoreError> {
-        let rows = batch(&in_order(events))?;
-        let text = format!("{INTO_EVENTS} {} {ONCE}", D::rows(&rows));
-        let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
-        let added = add.execute(&mut *self.0).await.map_err(from_driver)?;
-        Ok(D::changed(&added) == u64::try_from(events.len()).unwrap_or(u64::MAX))
+        let added = batch(&in_order(events))?.insert::<D>(&mut *self.0, INTO_EVENTS, ONCE).await?;
+        Ok(added == u64::try_from(events.len()).unwrap_or(u64::MAX))
     }
 
     /// Adds events; answers the ids of those that were new.
     pub(crate) async fn add(&mut self, events: &[UsageEvent]) -> Result<HashSet<UsageEventId>, StoreError> {
-        let rows = batch(&in_order(events))?;
-        let text = format!("{INTO_EVENTS} {} {ONCE} {WHICH}", D::rows(&rows));
-        let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
-        let added = add.fetch_all(&mut *self.0).await.map_err(from_driver)?;
-        added.iter().map(|row| id("event id", row.try_get(0).map_err(from_driver)?)).collect()
+        let mut added = HashSet::new();
+        for rows in batch(&in_order(events))?.parts::<D>()? {
+            let add = rows.statement::<D>(INTO_EVENTS, &format!("{ONCE} {WHICH}"));
+            for row in add.fetch_all(&mut *self.0).await.map_err(from_driver)? {
+                added.insert(id("event id", row.try_get(0).map_err(from_driver)?)?);
+            }
+        }
+        Ok(added)
     }
 
     pub(crate) async fn find(
