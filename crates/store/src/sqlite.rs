@@ -14,11 +14,10 @@ use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection};
-use tokio::sync::watch;
 
 use crate::dialect::{Asked, Batch, Column, Dialect};
 use crate::error::{OpenError, damaged};
-use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
+use crate::open::{Maintained, Occupancy, Options, Store};
 use crate::sql_store::{SqlStore, bring_up};
 
 /// How long a statement waits for another process's transaction.
@@ -133,11 +132,6 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.readers.close().await;
         self.writers.close().await;
-    }
-
-    /// The lock file is ours for life.
-    fn ownership(&self) -> watch::Receiver<Ownership> {
-        if self.own.is_some() { watch::channel(Ownership::Held(1)).1 } else { Ownership::never() }
     }
 
     /// One gateway owns the file: it has nobody to share with.
