@@ -24,4 +24,5 @@ mod protocols;
 mod refusals;
 mod restarts;
 mod seed;
+mod several;
 mod streams;

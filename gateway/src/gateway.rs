@@ -44,7 +44,6 @@ impl Gateway {
     pub(crate) fn ready(&self) -> Result<(), &'static str> {
         match self.journal.health() {
             _ if self.is_shutting_down() => Err("shutting down"),
-            _ if !self.books.may_spend() => Err("the database is not owned by this gateway now"),
             Health::Accepting => Ok(()),
             Health::Refusing(why) => Err(why),
         }

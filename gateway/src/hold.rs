@@ -67,9 +67,6 @@ pub(crate) async fn open(
     if gateway.is_shutting_down() {
         return Err(Refusal::ShuttingDown.into());
     }
-    if !gateway.books.may_spend() {
-        return Err(Refusal::StoreUnavailable.into());
-    }
     let now = gateway.clock.now();
     let period = Period::of(now);
     let organization = &permit.record().organization;

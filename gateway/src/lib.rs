@@ -42,7 +42,6 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
-mod ownership;
 mod serve;
 mod uptime;
 

@@ -102,7 +102,7 @@ impl Options {
     }
 }
 
-/// The database, as the gateway that owns it opens it.
+/// The database, as a gateway opens it.
 pub(crate) fn store_options(database: &Database) -> store::Options {
     store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway }
 }

@@ -32,7 +32,6 @@ use crate::life::{self, Life};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::organizations::Organizations;
-use crate::ownership;
 use crate::proxy::Proxy;
 use crate::room::Room;
 use crate::socket::Socket;
@@ -92,7 +91,6 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     }
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
     background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
@@ -198,7 +196,7 @@ async fn assemble(
     hurry: &Arc<Notify>,
 ) -> Result<Gateway, StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), store.ownership()).leased(leases));
+    let books = Arc::new(Books::new(store.clone(), leases));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));

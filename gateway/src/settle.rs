@@ -80,6 +80,7 @@ pub(crate) async fn settle(
         Outcome::Captured => hold.capture(event.credits),
         Outcome::Voided | Outcome::Interrupted => hold.void(),
     };
+    gateway.books.charged(&event.organization_id, period);
     gateway.metrics.settled(&event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
     Ok(Usage::new(&event, book, terms))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::lease::{Allowance, Verdict};
-use crate::{Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Limit, Reach, Share, Ticket, Uptime};
+use crate::{Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime};
 
 /// What a period grants: credits, and how many calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,10 +189,24 @@ impl Book {
         let mut state = self.0.lock();
         let state = &mut *state;
         let Some(lease) = &mut state.lease else { return };
-        lease.answered(answer, state.book.held());
-        let ours = lease.spent.less(answer.lease.charged);
-        let used = answer.used.plus(ours);
-        (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        let sent = lease.answered(answer, state.book.held());
+        if let Some(used) = sent.and_then(|sent| lease.all_used(&answer.all_used(), sent)) {
+            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        }
+    }
+
+    /// Takes what all instances together used, as the store had it at some moment after `asked`.
+    pub fn heard(&self, all: &LeaseUsed, asked: Uptime) {
+        let mut state = self.0.lock();
+        let state = &mut *state;
+        if let Some(used) = state.lease.as_mut().and_then(|lease| lease.all_used(all, asked)) {
+            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        }
+    }
+
+    /// What this instance charged since its lease began: what the others should hear of.
+    pub fn spent(&self) -> Share {
+        self.0.lock().lease.as_ref().map_or(Share::ZERO, |lease| lease.spent)
     }
 
     /// Gives the request with this number up: it failed, or nobody knows what became of it.
@@ -216,7 +230,7 @@ impl Book {
         }
     }
 
-    /// The book as it is now. With a lease, `used` is what the store last said and this instance's own since.
+    /// The book as it is now. With a lease, `used` is what the store last said of all instances and this one's own since.
     pub fn snapshot(&self) -> BookSnapshot {
         self.0.lock().book
     }

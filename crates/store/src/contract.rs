@@ -132,7 +132,7 @@ cases! {
     changes_at_once_are_numbered_in_their_order,
     the_same_events_from_many_sides_count_once,
     an_event_is_found_by_its_own_id_only,
-    a_second_gateway_is_refused_and_a_companion_is_not,
+    a_second_gateway_comes_only_where_leases_are_and_a_companion_always,
     ; reconciling:
     books_that_are_sound_show_no_difference,
     what_differs_from_the_events_is_told_and_nothing_else,
