@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ledger::{
-    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, OrganizationId, Period, StoreError,
-    UsageStore,
+    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, Limit, OrganizationId, Period,
+    StoreError, UsageStore,
 };
 use parking_lot::RwLock;
 use store::Ownership;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::leases::{Leases, NoHold};
 
@@ -25,6 +25,8 @@ pub(crate) struct Books {
     ownership: watch::Receiver<Ownership>,
     leases: Option<Arc<Leases>>,
     open: RwLock<Open>,
+    /// Held while what adjustments make is read, so that of two readings the later one is what stays.
+    adjusting: Mutex<()>,
 }
 
 /// Why a call has no hold.
@@ -45,7 +47,8 @@ struct Open {
 impl Books {
     pub(crate) fn new(store: Arc<dyn UsageStore>, ownership: watch::Receiver<Ownership>) -> Self {
         let under = *ownership.borrow();
-        Self { store, ownership, leases: None, open: RwLock::new(Open { under, books: HashMap::new() }) }
+        let open = RwLock::new(Open { under, books: HashMap::new() });
+        Self { store, ownership, leases: None, open, adjusting: Mutex::default() }
     }
 
     /// Books that spend leases.
@@ -84,13 +87,41 @@ impl Books {
         }
     }
 
-    /// Has leases of accounts whose limit may have changed looked at.
-    pub(crate) fn limits_changed(&self, changed: &Changed) {
-        let Some(leases) = &self.leases else { return };
-        match changed {
-            Changed::Organization(id) => leases.limits_changed(Some(id)),
-            Changed::Plan(_) => leases.limits_changed(None),
-            Changed::EventDefinition(_) => {}
+    /// Has what a change may have changed looked at: limits where there are leases, adjustments where there are none.
+    pub(crate) async fn changed(&self, changed: &Changed) -> Result<(), StoreError> {
+        match (&self.leases, changed) {
+            (Some(leases), Changed::Organization(id)) => leases.limits_changed(Some(id)),
+            (Some(leases), Changed::Plan(_)) => leases.limits_changed(None),
+            (None, Changed::Organization(id)) => self.read_adjusted(id).await?,
+            (None, Changed::Plan(_)) | (_, Changed::EventDefinition(_)) => {}
+        }
+        Ok(())
+    }
+
+    async fn read_adjusted(&self, id: &OrganizationId) -> Result<(), StoreError> {
+        let _one_at_a_time = self.adjusting.lock().await;
+        let of_it = |((whose, period), book): (&(OrganizationId, Period), &Arc<Book>)| {
+            (whose == id).then(|| (*period, Arc::clone(book)))
+        };
+        let books: Vec<_> = self.open.read().books.iter().filter_map(of_it).collect();
+        for (period, book) in books {
+            book.adjusted(self.store.balance(id, period).await?.adjusted);
+        }
+        Ok(())
+    }
+
+    /// Sets aside what an operator takes, until that is in the store and in the book; `None` where the store itself keeps
+    /// what is leased apart.
+    pub(crate) async fn set_aside(
+        &self,
+        id: &OrganizationId,
+        period: Period,
+        amount: Credits,
+        limit: Limit,
+    ) -> Result<Option<Hold>, NotHeld> {
+        match self.leases {
+            Some(_) => Ok(None),
+            None => self.open(id, period, amount, Grant { credits: limit, calls: None }).await.map(Some),
         }
     }
 
@@ -113,7 +144,7 @@ impl Books {
         if open.under != under {
             return Err(not_owned());
         }
-        Ok(Arc::clone(open.books.entry(key).or_insert_with(|| Book::new(balance.used, balance.calls))))
+        Ok(Arc::clone(open.books.entry(key).or_insert_with(|| Book::of(balance))))
     }
 
     /// Whether new holds may be opened.
@@ -217,8 +248,7 @@ mod tests {
         let books = Books::new(store, ownership);
         let (acme, period) = ("acme".parse().unwrap(), Period::of(Timestamp::from_millis(0)));
         let book = books.find(&acme, period).await.unwrap();
-        let hold =
-            book.open(Credits::from_micros(1), Grant { credits: ledger::Limit::Unlimited, calls: None }).unwrap();
+        let hold = book.open(Credits::from_micros(1), Grant { credits: Limit::Unlimited, calls: None }).unwrap();
         tell.send_replace(Ownership::Lost);
         assert!(!books.may_spend() && books.find(&acme, period).await.is_err());
         tell.send_replace(Ownership::Held(2));
