@@ -17,7 +17,7 @@ use crate::ops::organizations::Organizations;
 use crate::ops::plans::Plans;
 use crate::ops::reconciliation::Reconciling;
 use crate::sql_store::{SqlStore, commit};
-use crate::usage::add_all;
+use crate::usage::{Asking, add_all};
 
 #[async_trait]
 impl<D> Adjustments for SqlStore<D>
@@ -102,7 +102,7 @@ where
     if let Some(why) = AdjustmentRefused::of(new.credits, used, leased, limit) {
         return refused(why);
     }
-    add_all::<D>(&mut *conn, std::slice::from_ref(&event)).await?;
+    add_all::<D>(&mut *conn, std::slice::from_ref(&event), Asking::WhichAreNew).await?;
     Balances::<D>(&mut *conn).add_adjusted(id, period, event.credits).await?;
     AdjustmentRows::<D>(&mut *conn).add(new, &event).await?;
     let changed = Changed::Organization(id.clone());

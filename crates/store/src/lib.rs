@@ -5,6 +5,7 @@
 //! must never decide between reading and writing: a limit is a guarded statement or the ledger's own.
 
 mod adjusting;
+mod batch;
 mod dialect;
 mod directory;
 mod error;
