@@ -13,6 +13,7 @@
 mod world;
 
 mod access;
+mod adjustments;
 mod answers;
 mod bodies;
 mod credits;

@@ -321,6 +321,12 @@ impl World {
         self.request("PUT", target).by(&self.credential(user)).json(body).send().await
     }
 
+    /// An operator's `POST` with an `Idempotency-Key`.
+    pub(crate) async fn post(&self, target: &str, key: &str, body: &Value) -> Answered {
+        let request = self.request("POST", target).by(&self.credential(OPERATOR)).header("Idempotency-Key", key);
+        request.json(body).send().await
+    }
+
     /// The live counter.
     pub(crate) async fn counter(&self, organization: &str) -> Value {
         self.owned(organization, "").await["usage"].take()

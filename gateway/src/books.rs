@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ledger::{
-    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, OrganizationId, Period, StoreError,
-    UsageStore,
+    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, Limit, OrganizationId, Period,
+    StoreError, UsageStore,
 };
 use parking_lot::RwLock;
+use tokio::sync::Mutex;
 
 use crate::leases::{Leases, NoHold};
 
@@ -20,6 +21,8 @@ pub(crate) struct Books {
     store: Arc<dyn UsageStore>,
     leases: Option<Arc<Leases>>,
     open: RwLock<HashMap<(OrganizationId, Period), Arc<Book>>>,
+    /// Held while what adjustments make is read, so that of two readings the later one is what stays.
+    adjusting: Mutex<()>,
 }
 
 /// Why a call has no hold.
@@ -34,7 +37,7 @@ pub(crate) enum NotHeld {
 impl Books {
     /// Books that spend leases where there are any, and else all that the limit leaves.
     pub(crate) fn new(store: Arc<dyn UsageStore>, leases: Option<Arc<Leases>>) -> Self {
-        Self { store, leases, open: RwLock::default() }
+        Self { store, leases, open: RwLock::default(), adjusting: Mutex::default() }
     }
 
     /// Holds `amount` for a call of an organisation.
@@ -68,13 +71,41 @@ impl Books {
         }
     }
 
-    /// Has leases of accounts whose limit may have changed looked at.
-    pub(crate) fn limits_changed(&self, changed: &Changed) {
-        let Some(leases) = &self.leases else { return };
-        match changed {
-            Changed::Organization(id) => leases.limits_changed(Some(id)),
-            Changed::Plan(_) => leases.limits_changed(None),
-            Changed::EventDefinition(_) => {}
+    /// Has what a change may have changed looked at: limits where there are leases, adjustments where there are none.
+    pub(crate) async fn changed(&self, changed: &Changed) -> Result<(), StoreError> {
+        match (&self.leases, changed) {
+            (Some(leases), Changed::Organization(id)) => leases.limits_changed(Some(id)),
+            (Some(leases), Changed::Plan(_)) => leases.limits_changed(None),
+            (None, Changed::Organization(id)) => self.read_adjusted(id).await?,
+            (None, Changed::Plan(_)) | (_, Changed::EventDefinition(_)) => {}
+        }
+        Ok(())
+    }
+
+    async fn read_adjusted(&self, id: &OrganizationId) -> Result<(), StoreError> {
+        let _one_at_a_time = self.adjusting.lock().await;
+        let of_it = |((whose, period), book): (&(OrganizationId, Period), &Arc<Book>)| {
+            (whose == id).then(|| (*period, Arc::clone(book)))
+        };
+        let books: Vec<_> = self.open.read().iter().filter_map(of_it).collect();
+        for (period, book) in books {
+            book.adjusted(self.store.balance(id, period).await?.adjusted);
+        }
+        Ok(())
+    }
+
+    /// Sets aside what an operator takes, until that is in the store and in the book; `None` where the store itself keeps
+    /// what is leased apart.
+    pub(crate) async fn set_aside(
+        &self,
+        id: &OrganizationId,
+        period: Period,
+        amount: Credits,
+        limit: Limit,
+    ) -> Result<Option<Hold>, NotHeld> {
+        match self.leases {
+            Some(_) => Ok(None),
+            None => self.open(id, period, amount, Grant { credits: limit, calls: None }).await.map(Some),
         }
     }
 
@@ -94,7 +125,7 @@ impl Books {
         let balance = self.store.balance(id, period).await?;
         // Whoever comes second takes the first one's book: there is never a second one to spend from.
         let mut open = self.open.write();
-        Ok(Arc::clone(open.entry(key).or_insert_with(|| Book::new(balance.used, balance.calls))))
+        Ok(Arc::clone(open.entry(key).or_insert_with(|| Book::of(balance))))
     }
 
     /// A book as it is now; `None` where it is not open.

@@ -99,6 +99,7 @@ pub(crate) async fn open(
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
+        adjustment: None,
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
         event.credits = event.held;

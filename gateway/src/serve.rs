@@ -213,6 +213,7 @@ async fn assemble(
     let context = admin_api::Context {
         directory: store.clone(),
         usage: store.clone(),
+        adjustments: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
@@ -296,7 +297,7 @@ async fn follow_changes(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
+        if let Err(error) = gateway.organizations.follow(&gateway.books).await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
         }
     }

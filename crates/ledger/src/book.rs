@@ -11,7 +11,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::lease::{Allowance, Verdict};
-use crate::{Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime};
+use crate::{
+    Balance, Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime,
+};
 
 /// What a period grants: credits, and how many calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Book(Mutex<State>);
 #[derive(Debug)]
 struct State {
     book: BookSnapshot,
+    /// The part of what is used that adjustments make, where the store does not say what is used with every answer.
+    adjusted: Credits,
     /// `None` where the whole limit is this book's to spend.
     lease: Option<Allowance>,
 }
@@ -121,14 +125,19 @@ pub enum NotOpened {
 impl Book {
     /// A book that may spend the whole limit, in which `used` credits and `calls_used` calls are captured already.
     pub fn new(used: Credits, calls_used: u64) -> Arc<Self> {
-        let book = BookSnapshot { used, calls_used, ..BookSnapshot::default() };
-        Arc::new(Self(Mutex::new(State { book, lease: None })))
+        Self::of(Balance { used, calls: calls_used, ..Balance::default() })
+    }
+
+    /// A book that goes on from what the store has.
+    pub fn of(balance: Balance) -> Arc<Self> {
+        let book = BookSnapshot { used: balance.used, calls_used: balance.calls, ..BookSnapshot::default() };
+        Arc::new(Self(Mutex::new(State { book, adjusted: balance.adjusted, lease: None })))
     }
 
     /// A book that may spend what it leases, which at first is nothing.
     pub fn leased(key: LeaseKey, terms: LeaseTerms) -> Arc<Self> {
         let lease = Some(Allowance::new(key, terms));
-        Arc::new(Self(Mutex::new(State { book: BookSnapshot::default(), lease })))
+        Arc::new(Self(Mutex::new(State { book: BookSnapshot::default(), adjusted: Credits::ZERO, lease })))
     }
 
     /// Holds `amount` for one call if `grant` allows it beside all that is used and held. One step, under one lock:
@@ -227,6 +236,16 @@ impl Book {
     fn with_lease(&self, change: impl FnOnce(&mut Allowance)) {
         if let Some(lease) = &mut self.0.lock().lease {
             change(lease);
+        }
+    }
+
+    /// Takes over what the store says that adjustments make of what is used: told twice, it counts once. A leased book
+    /// hears of them with its lease.
+    pub fn adjusted(&self, adjusted: Credits) {
+        let mut state = self.0.lock();
+        if state.lease.is_none() {
+            state.book.used = state.book.used.saturating_sub(state.adjusted).saturating_add(adjusted);
+            state.adjusted = adjusted;
         }
     }
 

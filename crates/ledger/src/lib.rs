@@ -13,6 +13,7 @@ mod member;
 mod organization;
 mod plan;
 
+mod adjustment;
 mod event;
 mod signals;
 
@@ -24,6 +25,7 @@ mod audit;
 mod stores;
 mod usage_query;
 
+pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAdjustment};
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};

@@ -122,6 +122,8 @@ pub struct Balance {
     pub events: u64,
     /// How many of them were captured: the calls that count against a call limit.
     pub calls: u64,
+    /// Σ credits of the adjustments among them.
+    pub adjusted: Credits,
 }
 
 /// Usage events and what is computed from them.

@@ -48,6 +48,10 @@ pub enum Refusal {
         /// When the next period begins.
         resets_at: Timestamp,
     },
+    /// What is there does not allow it: why, and what is allowed.
+    Conflict(String),
+    /// An idempotency key that was used for something else.
+    IdempotencyKeyReused,
     /// More at once than the gateway takes.
     TooManyInFlight,
     /// The backend cannot be reached, or broke off.
@@ -80,8 +84,9 @@ impl Refusal {
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::BodyTimeout => 408,
+            Self::Conflict(_) => 409,
             Self::BodyTooLarge(_) => 413,
-            Self::PricingRefused(_) => 422,
+            Self::PricingRefused(_) | Self::IdempotencyKeyReused => 422,
             Self::TooManyInFlight => 429,
             Self::UpstreamUnavailable => 502,
             Self::PricingUnavailable | Self::JournalUnavailable | Self::StoreUnavailable | Self::ShuttingDown => 503,
@@ -104,6 +109,8 @@ impl Refusal {
             Self::BillingInactive(_) => "billing_inactive",
             Self::CreditLimitExceeded { .. } => "credit_limit_exceeded",
             Self::CallLimitExceeded { .. } => "call_limit_exceeded",
+            Self::Conflict(_) => "conflict",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::TooManyInFlight => "too_many_in_flight",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -120,7 +127,7 @@ impl Refusal {
         match self {
             Self::PathNotCanonical(why) => format!("The path is ambiguous: it has {why}.").into(),
             Self::InvalidJson(why) => format!("The body is not valid JSON: {why}.").into(),
-            Self::InvalidRequest(why) => why.into(),
+            Self::InvalidRequest(why) | Self::Conflict(why) => why.into(),
             Self::Unauthenticated => "Sign in: a valid credential is required.".into(),
             Self::Forbidden => "You may not do this in this organization.".into(),
             Self::NotFound(what) => format!("There is no such {what}.").into(),
@@ -141,6 +148,7 @@ impl Refusal {
             Self::CallLimitExceeded { limit, resets_at } => {
                 format!("Call limit exceeded: all {limit} calls are used until {resets_at}.").into()
             }
+            Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request before.".into(),
             Self::TooManyInFlight => "Too many calls at once; try again shortly.".into(),
             Self::UpstreamUnavailable => "The AI service cannot be reached, or broke off.".into(),
             Self::UpstreamTimeout => "The AI service did not answer in time.".into(),

@@ -20,6 +20,8 @@ fn every_refusal() -> Vec<Refusal> {
             resets_at,
         },
         Refusal::CallLimitExceeded { limit: 50, resets_at },
+        Refusal::Conflict("credits: 5 are more than is left of the limit; allowed: up to 2.5.".into()),
+        Refusal::IdempotencyKeyReused,
         Refusal::TooManyInFlight,
         Refusal::UpstreamUnavailable,
         Refusal::UpstreamTimeout,
