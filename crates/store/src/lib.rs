@@ -7,6 +7,7 @@
 mod dialect;
 mod directory;
 mod error;
+mod idempotency;
 mod open;
 mod ops;
 mod postgres;
