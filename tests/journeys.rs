@@ -16,6 +16,7 @@ mod access;
 mod answers;
 mod bodies;
 mod credits;
+mod idempotency;
 mod leaving;
 mod outages;
 mod paths;

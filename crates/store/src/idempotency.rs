@@ -62,7 +62,7 @@ where
 
     async fn free_key(&self, call: &CallKey, event: UsageEventId) -> Result<bool, StoreError> {
         self.within(async {
-            let mut transaction = self.adding().await?;
+            let mut transaction = self.keys().await?;
             let gone = Keys::<D>(&mut transaction).free(call, event).await?;
             commit::<D>(transaction).await?;
             Ok(!gone.is_empty())
@@ -72,7 +72,7 @@ where
 
     async fn free_keys_of(&self, instance: Option<InstanceId>) -> Result<u64, StoreError> {
         self.within(async {
-            let mut transaction = self.adding().await?;
+            let mut transaction = self.keys().await?;
             let gone = Keys::<D>(&mut transaction).free_those_of(instance).await?;
             commit::<D>(transaction).await?;
             Ok(how_many(&gone))
@@ -82,7 +82,7 @@ where
 
     async fn delete_ended_keys(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.within(async {
-            let mut transaction = self.adding().await?;
+            let mut transaction = self.keys().await?;
             let gone = Keys::<D>(&mut transaction).delete_ended(now, limit).await?;
             commit::<D>(transaction).await?;
             Ok(how_many(&gone))
@@ -101,7 +101,7 @@ where
     usize: ColumnIndex<D::Row>,
 {
     async fn claim_once(&self, claim: &KeyClaim, limits: KeyLimits) -> Result<Option<Claimed>, StoreError> {
-        let mut transaction = self.adding().await?;
+        let mut transaction = self.keys().await?;
         if Keys::<D>(&mut transaction).claim(claim).await? {
             let of = &claim.call.organization_id;
             if !Keys::<D>(&mut transaction).count_key(of, stored(limits.keys)?).await? {
@@ -131,7 +131,7 @@ where
         limits: KeyLimits,
     ) -> Result<Option<KeptAnswer>, StoreError> {
         let bytes = i64::try_from(answer.map_or(0, str::len)).map_err(|error| damaged("answer", error))?;
-        let mut transaction = self.adding().await?;
+        let mut transaction = self.keys().await?;
         if !Keys::<D>(&mut transaction).keep(call, event, answer, bytes, until).await? {
             let found = Keys::<D>(&mut transaction).find(call).await?;
             let ours = found.map(|(taken, _)| taken).filter(|taken| taken.event == event);

@@ -40,6 +40,7 @@ impl Dialect for Sqlite {
     // It takes the write lock at once: a later upgrade could fail half-way.
     const BEGIN_APPLY: &'static str = "BEGIN IMMEDIATE";
     const BEGIN_CHANGE: &'static str = "BEGIN IMMEDIATE";
+    const BEGIN_KEYS: &'static str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
     const BEGIN_RECONCILE: &'static str = "BEGIN";
     const BEGIN_REPAIR: &'static str = "BEGIN IMMEDIATE";
     const DEADLINE: Option<Duration> = None;
