@@ -17,6 +17,7 @@ mod adjustments;
 mod answers;
 mod bodies;
 mod credits;
+mod idempotency;
 mod leaving;
 mod outages;
 mod paths;

@@ -12,6 +12,7 @@ mod forward;
 mod hold;
 mod identify;
 mod journey;
+mod once;
 mod quote;
 mod read;
 mod relay;

@@ -9,6 +9,7 @@ mod batch;
 mod dialect;
 mod directory;
 mod error;
+mod idempotency;
 mod open;
 mod ops;
 mod postgres;

@@ -61,6 +61,7 @@ impl Dialect for Postgres {
 
     const BEGIN_SNAPSHOT: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     const BEGIN_APPLY: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    const BEGIN_KEYS: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
     const BEGIN_CHANGE: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED;
         SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema()))";
     // A large organisation's month is summed in one statement; between two, whoever reads what is told may be slow.

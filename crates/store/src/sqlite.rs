@@ -46,6 +46,7 @@ impl Dialect for Sqlite {
     // are persisted, so that their transactions need no sync of their own; one for many disturbs the journal's less.
     const BEGIN_APPLY: &'static str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
     const BEGIN_CHANGE: &'static str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+    const BEGIN_KEYS: &'static str = Self::BEGIN_CHANGE;
     const BEGIN_RECONCILE: &'static str = "BEGIN";
     const BEGIN_REPAIR: &'static str = Self::BEGIN_CHANGE;
     const DEADLINE: Option<Duration> = None;
