@@ -208,7 +208,10 @@ async fn assemble(
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
+    let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
+        rules: Arc::clone(&rules),
+        pricing: Arc::clone(&pricing),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -226,7 +229,7 @@ async fn assemble(
     let (keys, meter) = (store.clone(), Arc::clone(&metrics));
     let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
     let gateway = Gateway {
-        rules: ArcSwap::from_pointee(options.rules().context("routes")?),
+        rules,
         own: admin_api::router(Arc::new(context)),
         room: Room::new(options.in_flight_max, options.arriving_bytes_max),
         shutting_down: Arc::new(AtomicBool::new(false)),
