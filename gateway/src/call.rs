@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use ledger::{Credits, Outcome, RequestId, UsageEventId};
 use uuid::Uuid;
 
+use crate::passing::Recognised;
+use crate::room::Place;
+
 /// One request on its way through the gateway.
 pub(crate) struct Call {
     /// When its header was read: set at birth.
@@ -25,7 +28,9 @@ pub(crate) struct Call {
     /// The organisation, for the access log only: set in `identify`.
     pub(crate) organization: Option<String>,
     /// The place among the calls in flight: set in `journey` once the body is there, given back when the call ends.
-    pub(crate) place: Option<tokio::sync::OwnedSemaphorePermit>,
+    pub(crate) place: Option<Place>,
+    /// Who was recognised, for the backend: set in `journey`.
+    pub(crate) recognised: Option<Recognised>,
 }
 
 /// A charge, as the access log shows it.
@@ -48,6 +53,7 @@ impl Call {
             client_left: false,
             organization: None,
             place: None,
+            recognised: None,
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     plugin_loads: IntCounter,
     plugin_rejections: IntCounterVec,
     reloads: IntCounterVec,
+    turned_away: IntCounter,
     routes: Names,
 }
 
@@ -158,6 +159,7 @@ impl Metrics {
                 r,
                 count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])
             ),
+            turned_away: register!(r, IntCounter::new("gateway_connections_turned_away_total", "Connections too many")),
             reloads: register!(
                 r,
                 count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])
@@ -225,6 +227,11 @@ impl Metrics {
     /// The configuration was reloaded, or refused.
     pub(crate) fn reloaded(&self, taken: bool) {
         self.reloads.with_label_values(&[if taken { "taken" } else { "refused" }]).inc();
+    }
+
+    /// A connection was closed because there were too many.
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.inc();
     }
 
     /// Gauges, as they are now.
