@@ -1,7 +1,4 @@
 //! Start-up and shut-down: the parts in the order in which they depend on each other, and back.
-//!
-//! The accept loop is our own (Pingora documents the arrangement at `HttpProxy::new`): a port that cannot be bound fails
-//! the start, the port of `:0` can be read, and a drain ends when the last call has, not after a fixed sleep.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +10,6 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use journal::Journal;
 use ledger::Clock;
-use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::Store;
 use tokio::net::TcpListener;
@@ -24,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::accept;
 use crate::applier::{self, Destination};
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
@@ -34,9 +29,8 @@ use crate::metrics::Metrics;
 use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
-use crate::proxy::Proxy;
 use crate::room::Room;
-use crate::socket::Socket;
+use crate::tls::Tls;
 use crate::upstream::Upstream;
 
 /// How often changes made by other processes are looked for.
@@ -45,8 +39,6 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How often months are made ahead and dropped.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
-/// The wait after a failed accept: a process out of descriptors must not spin.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Why a gateway did not start: what was being done, and the cause.
 pub type StartError = anyhow::Error;
@@ -58,6 +50,7 @@ pub struct Running {
     /// Where operators call: metrics, health, the admin API.
     pub admin_address: SocketAddr,
     gateway: Arc<Gateway>,
+    tls: Option<Arc<Tls>>,
     store: Arc<dyn Store>,
     destination: Destination,
     stop_accepting: watch::Sender<bool>,
@@ -73,6 +66,7 @@ pub struct Running {
 pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let listener = bind(options.listen, "server.listen").await?;
     let admin_listener = bind(options.admin_listen, "admin.listen").await?;
+    let tls = options.tls.clone().map(Tls::load).transpose()?;
     let store = store::open(options.store.clone()).await.context("database.url")?;
     let metrics = Metrics::new().context("metrics")?;
     let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
@@ -98,13 +92,18 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
+    if let Some(tls) = &tls {
+        background.spawn(Arc::clone(tls).follow());
+    }
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
-    let connections = tokio::spawn(accept(listener, Arc::clone(&gateway), accepting, options.shutdown_grace));
+    let connections =
+        tokio::spawn(accept::run(listener, Arc::clone(&gateway), tls.clone(), accepting, options.shutdown_grace));
     tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
     Ok(Running {
         address,
         admin_address,
         gateway,
+        tls,
         store,
         destination: life.destination,
         stop_accepting,
@@ -124,6 +123,9 @@ impl Running {
         let taken = rules.is_ok();
         self.gateway.metrics.reloaded(taken);
         self.gateway.rules.store(Arc::new(rules.context("routes")?));
+        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
+            tracing::error!(error = format!("{error:#}"), "the certificate stays as it was");
+        }
         Ok(())
     }
 
@@ -244,50 +246,6 @@ async fn assemble(
         once,
     };
     Ok((gateway, keys_ended))
-}
-
-/// Accepts connections until told to stop, then lets those that are open end within the grace time.
-async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, grace: Duration) {
-    let conf = Arc::new(ServerConf {
-        threads: tokio::runtime::Handle::current().metrics().num_workers(),
-        ..ServerConf::default()
-    });
-    let mut proxy = HttpProxy::new(Proxy(gateway), conf);
-    proxy.handle_init_modules();
-    let proxy = Arc::new(proxy);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _address)) => match Socket::of_client(tcp) {
-                    Ok(socket) => {
-                        connections.spawn(connection(Arc::clone(&proxy), Box::new(socket), stop.clone()));
-                    }
-                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
-                },
-                Err(error) => {
-                    tracing::error!(%error, "no connection can be accepted");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            },
-            Some(_ended) = connections.join_next() => {}
-            _ = stop.changed() => break,
-        }
-    }
-    drop(listener);
-    proxy.http_cleanup().await;
-    let drained = timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(open = connections.len(), "the grace time is over: connections are cut");
-    }
-}
-
-/// One connection, request after request.
-async fn connection(proxy: Arc<HttpProxy<Proxy>>, stream: pingora::protocols::Stream, stop: watch::Receiver<bool>) {
-    let mut next = proxy.process_new(stream, &stop).await;
-    while let Some(stream) = next {
-        next = proxy.process_new(stream, &stop).await;
-    }
 }
 
 async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: bool, mut stop: watch::Receiver<bool>) {
