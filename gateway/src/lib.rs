@@ -34,6 +34,7 @@ mod stop;
 mod upstream;
 
 mod applier;
+mod background;
 mod books;
 mod embedded;
 mod gateway;
