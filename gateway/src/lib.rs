@@ -39,6 +39,7 @@ mod tls;
 mod upstream;
 
 mod applier;
+mod background;
 mod books;
 mod embedded;
 mod gateway;

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::accept;
 use crate::applier::{self, Destination};
+use crate::background;
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
@@ -33,12 +34,10 @@ use crate::room::Room;
 use crate::tls::Tls;
 use crate::upstream::Upstream;
 
-/// How often changes made by other processes are looked for.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// How often gauges are read and old books closed.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// How often months are made ahead and dropped.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
+/// A stop waits for the store until it failed this often.
+const FAILURES_MAX: u32 = 2;
+/// How long connections to the store may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start: what was being done, and the cause.
 pub type StartError = anyhow::Error;
@@ -59,6 +58,10 @@ pub struct Running {
     admin: JoinHandle<()>,
     background: JoinSet<()>,
     leases: Option<Arc<Leases>>,
+    /// Has the applier try at once.
+    hurry: Arc<Notify>,
+    /// How often it failed.
+    failures: watch::Receiver<u64>,
     grace: Duration,
 }
 
@@ -76,20 +79,22 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
+    let (failing, failures) = watch::channel(0);
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
         life.destination.clone(),
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
+        failing,
     ));
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
     background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
-    background.spawn(follow_changes(Arc::clone(&gateway)));
-    background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
+    background.spawn(background::follow_changes(Arc::clone(&gateway)));
+    background.spawn(background::sample(Arc::clone(&gateway)));
+    background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
     if let Some(tls) = &tls {
@@ -112,6 +117,8 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         admin,
         background,
         leases: life.leases,
+        hurry,
+        failures,
         grace: options.shutdown_grace,
     })
 }
@@ -138,10 +145,10 @@ impl Running {
     pub async fn stop(mut self) {
         self.gateway.shutting_down.store(true, Ordering::SeqCst);
         self.stop_accepting.send_replace(true);
-        if let Err(error) = self.connections.await {
+        if let Err(error) = (&mut self.connections).await {
             tracing::error!(%error, "the accept loop ended badly");
         }
-        let caught_up = timeout(self.grace, self.gateway.journal.caught_up()).await.is_ok();
+        let caught_up = self.catch_up().await;
         if !caught_up {
             tracing::warn!("usage events stay in the journal: the next start applies them");
         }
@@ -159,8 +166,32 @@ impl Running {
         if let Err(error) = self.gateway.journal.close().await {
             tracing::error!(%error, "the journal did not close cleanly");
         }
-        self.store.close().await;
+        // Connections to a database that does not answer are not waited for.
+        let _ = timeout(CLOSE_WITHIN, self.store.close()).await;
         tracing::info!("the gateway stopped");
+    }
+}
+
+impl Running {
+    /// Waits until every event has reached the store, within the grace time and as long as the store takes any: what it
+    /// does not take now is safe in the journal.
+    async fn catch_up(&mut self) -> bool {
+        let (hurry, journal, failures) = (&self.hurry, &self.gateway.journal, &mut self.failures);
+        let refused = async {
+            // A try that was on its way may have met what has passed since: the next one counts.
+            for _ in 0..FAILURES_MAX {
+                hurry.notify_one();
+                failures.mark_unchanged();
+                if failures.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let caught_up = timeout(self.grace, journal.caught_up());
+        tokio::select! {
+            caught_up = caught_up => caught_up.is_ok(),
+            () = refused => false,
+        }
     }
 }
 
@@ -259,42 +290,5 @@ async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: boo
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
-    }
-}
-
-async fn follow_changes(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(&gateway.books).await {
-            tracing::warn!(%error, "changes made elsewhere cannot be read");
-        }
-    }
-}
-
-async fn maintain(gateway: Arc<Gateway>, store: Arc<dyn Store>, keep_months: Option<u32>) {
-    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
-    loop {
-        ticks.tick().await;
-        match store.maintain(gateway.clock.now(), keep_months).await {
-            Ok(done) => {
-                for month in done.dropped {
-                    tracing::info!(%month, "usage events past retention are gone");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "upkeep is tried again later");
-            }
-        }
-    }
-}
-
-async fn sample(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
-    loop {
-        ticks.tick().await;
-        let now = gateway.clock.now();
-        gateway.books.close_before(ledger::Period::of(now));
-        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), now);
     }
 }
