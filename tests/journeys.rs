@@ -18,6 +18,7 @@ mod answers;
 mod bodies;
 mod credits;
 mod leaving;
+mod member_limits;
 mod outages;
 mod paths;
 mod plugins;

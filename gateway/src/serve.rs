@@ -198,7 +198,9 @@ async fn assemble(
     hurry: &Arc<Notify>,
 ) -> Result<Gateway, StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), store.ownership()).leased(leases));
+    let books = Arc::new(
+        Books::new(store.clone(), store.ownership()).leased(leases).behind(journal.clone(), Arc::clone(hurry)),
+    );
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
