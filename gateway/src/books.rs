@@ -1,10 +1,8 @@
-//! The books of this gateway: one an organisation and period, opened from the store's balance at first need.
+//! The books of this gateway: one an organisation and period.
 //!
-//! This gateway owns the database, so it is the only one that captures, and the journal is replayed before the first
-//! call: a balance read when a book is opened lacks nothing, because every later capture goes through the book itself.
-//! Once ownership is lost, somebody else may have spent: nothing is spent until it is back and the books are read anew.
-//!
-//! Where gateways share a database nobody owns it: their books spend [leases](crate::leases).
+//! On SQLite this gateway owns the database, so it is the only one that captures, and the journal is replayed before the
+//! first call: a balance read when a book is opened lacks nothing, because every later capture goes through the book
+//! itself. Where gateways share a database nobody owns it: their books spend [leases](crate::leases).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,25 +11,25 @@ use std::time::Duration;
 use journal::Journal;
 use ledger::{
     Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, Limit, NotOpened, OrganizationId, Period,
-    Spender, StoreError, Uptime, UsageStore, UserId,
+    Spender, Spending, StoreError, Uptime, UsageStore, UserId,
 };
 use parking_lot::RwLock;
-use store::Ownership;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify};
 
 use crate::leases::{Leases, NoHold};
 use crate::uptime;
 
 /// How long a call waits until what its user spent before is in the store.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1);
+/// How long a call waits for what other gateways charged its user, where it knows what they had charged before.
+const TOLD_AGAIN_WITHIN: Duration = Duration::from_millis(300);
 
 /// All open books.
 pub(crate) struct Books {
     store: Arc<dyn UsageStore>,
-    ownership: watch::Receiver<Ownership>,
     leases: Option<Arc<Leases>>,
     journal: Option<(Journal, Arc<Notify>)>,
-    open: RwLock<Open>,
+    open: RwLock<HashMap<(OrganizationId, Period), Arc<Book>>>,
     /// Held while what adjustments make is read, so that of two readings the later one is what stays.
     adjusting: Mutex<()>,
 }
@@ -45,22 +43,10 @@ pub(crate) enum NotHeld {
     Unknown(StoreError),
 }
 
-/// The books that are open, and the ownership under which they were read.
-struct Open {
-    under: Ownership,
-    books: HashMap<(OrganizationId, Period), Arc<Book>>,
-}
-
 impl Books {
-    pub(crate) fn new(store: Arc<dyn UsageStore>, ownership: watch::Receiver<Ownership>) -> Self {
-        let under = *ownership.borrow();
-        let open = RwLock::new(Open { under, books: HashMap::new() });
-        Self { store, ownership, leases: None, journal: None, open, adjusting: Mutex::default() }
-    }
-
-    /// Books that spend leases.
-    pub(crate) fn leased(self, leases: Option<Arc<Leases>>) -> Self {
-        Self { leases, ..self }
+    /// Books that spend leases where there are any, and else all that the limit leaves.
+    pub(crate) fn new(store: Arc<dyn UsageStore>, leases: Option<Arc<Leases>>) -> Self {
+        Self { store, leases, journal: None, open: RwLock::default(), adjusting: Mutex::default() }
     }
 
     /// Books behind a journal, which can be asked to hurry.
@@ -97,18 +83,27 @@ impl Books {
         })
     }
 
-    /// Tells a book what a user with a limit spent besides what the book captured: where it does not know, and again and again
-    /// where other gateways may charge too.
+    /// Tells a book what a user with a limit spent besides what the book captured: where it does not know, and every second
+    /// where other gateways may charge too. A database that does not answer stops nobody whose account was known.
     async fn tell(&self, book: &Book, key: &LeaseKey, user: &UserId) -> Result<(), StoreError> {
         let seen = book.spending(user);
-        let is_old = self.leases.is_some() && seen.is_old(uptime::now());
-        if seen.is_known && !is_old {
-            return Ok(());
+        if !seen.is_known {
+            return self.tell_now(book, key, user, seen).await;
         }
+        if self.leases.is_some() && seen.is_old(uptime::now()) {
+            let told = tokio::time::timeout(TOLD_AGAIN_WITHIN, self.tell_now(book, key, user, seen)).await;
+            if !matches!(told, Ok(Ok(()))) {
+                tracing::warn!("what a user spent on other gateways is not known anew");
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_now(&self, book: &Book, key: &LeaseKey, user: &UserId, seen: Spending) -> Result<(), StoreError> {
         if seen.captured != Credits::ZERO
             && let Some((journal, hurry)) = &self.journal
         {
-            // What the book captured must be in what is read, or it would seem to be there twice less.
+            // What the book captured must be in what is read, or what is besides would come out too small.
             hurry.notify_one();
             let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, journal.caught_up()).await;
             caught_up.map_err(|late| StoreError::Unavailable(Box::new(late)))?;
@@ -145,7 +140,7 @@ impl Books {
         let of_it = |((whose, period), book): (&(OrganizationId, Period), &Arc<Book>)| {
             (whose == id).then(|| (*period, Arc::clone(book)))
         };
-        let books: Vec<_> = self.open.read().books.iter().filter_map(of_it).collect();
+        let books: Vec<_> = self.open.read().iter().filter_map(of_it).collect();
         for (period, book) in books {
             book.adjusted(self.store.balance(id, period).await?.adjusted);
             book.doubt();
@@ -168,56 +163,43 @@ impl Books {
         }
     }
 
+    /// Has the other gateways hear that a hold of an account was charged.
+    pub(crate) fn charged(&self, id: &OrganizationId, period: Period) {
+        if let Some(leases) = &self.leases {
+            leases.charged(id, period);
+        }
+    }
+
     /// The book of an organisation's period.
     async fn find(&self, id: &OrganizationId, period: Period) -> Result<Arc<Book>, StoreError> {
         let key = (id.clone(), period);
-        let under = {
-            let open = self.open.read();
-            self.spends(&open)?;
-            if let Some(book) = open.books.get(&key) {
-                return Ok(Arc::clone(book));
-            }
-            open.under
-        };
-        let balance = self.store.balance(id, period).await?;
-        // Whoever comes second takes the first one's book: there is never a second one to spend from. What was read
-        // before ownership changed hands may be old.
-        let mut open = self.open.write();
-        self.spends(&open)?;
-        if open.under != under {
-            return Err(not_owned());
+        if let Some(book) = self.open.read().get(&key) {
+            return Ok(Arc::clone(book));
         }
-        Ok(Arc::clone(open.books.entry(key).or_insert_with(|| Book::of(balance))))
-    }
-
-    /// Whether new holds may be opened.
-    pub(crate) fn may_spend(&self) -> bool {
-        self.leases.is_some() || self.spends(&self.open.read()).is_ok()
+        let balance = self.store.balance(id, period).await?;
+        // Whoever comes second takes the first one's book: there is never a second one to spend from.
+        let mut open = self.open.write();
+        Ok(Arc::clone(open.entry(key).or_insert_with(|| Book::of(balance))))
     }
 
     /// A book as it is now; `None` where it is not open.
     pub(crate) fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
         let book = match &self.leases {
             Some(leases) => leases.book(id, period),
-            None => self.open.read().books.get(&(id.clone(), period)).cloned(),
+            None => self.open.read().get(&(id.clone(), period)).cloned(),
         };
         book.map(|book| book.snapshot())
     }
 
-    /// What is used of an account and held on it. Where gateways share a database, used is what all of them charged, as the
-    /// store has it, and held is what this one holds.
+    /// What is used of an account and held on it. Where gateways share a database, used is what all of them charged, as
+    /// far as they told, and held is what this one holds.
     pub(crate) async fn seen(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
-        let own = self.snapshot(id, period);
-        if self.leases.is_none() {
-            return own;
-        }
-        match self.store.balance(id, period).await {
-            Ok(balance) => {
-                Some(BookSnapshot { used: balance.used, calls_used: balance.calls, ..own.unwrap_or_default() })
-            }
+        let Some(leases) = &self.leases else { return self.snapshot(id, period) };
+        match leases.seen(LeaseKey { organization_id: id.clone(), period }).await {
+            Ok(snapshot) => Some(snapshot),
             Err(error) => {
-                tracing::warn!(%error, "the counter shows this gateway's own book");
-                own
+                tracing::warn!(%error, "the counter shows what this gateway last heard");
+                self.snapshot(id, period)
             }
         }
     }
@@ -231,8 +213,9 @@ impl Books {
     /// began in the last instant of a month has a month to end.
     pub(crate) fn close_before(&self, now: Period) {
         let last_open = now.previous();
-        let finished = |period: Period, book: &Arc<Book>| period < last_open && is_idle(book);
-        self.open.write().books.retain(|(_, period), book| !finished(*period, book));
+        // A hold keeps its book.
+        let finished = |period: Period, book: &Arc<Book>| period < last_open && Arc::strong_count(book) == 1;
+        self.open.write().retain(|(_, period), book| !finished(*period, book));
         if let Some(leases) = &self.leases {
             leases.close_before(last_open);
         }
@@ -241,67 +224,6 @@ impl Books {
     /// How many holds are open, over all books.
     pub(crate) fn holds_open(&self) -> u64 {
         let leased = self.leases.as_ref().map_or(0, |leases| leases.holds_open());
-        self.open.read().books.values().map(|book| book.snapshot().calls_held).sum::<u64>().saturating_add(leased)
-    }
-
-    /// Whether nobody has a hold on any book, or is about to open one.
-    pub(crate) fn are_idle(&self) -> bool {
-        self.open.read().books.values().all(is_idle)
-    }
-
-    /// Closes all books, so that each is read anew under this ownership; whether they were idle and that could be done.
-    /// Every charge of theirs must have reached the store.
-    pub(crate) fn read_anew(&self, under: Ownership) -> bool {
-        let mut open = self.open.write();
-        let idle = open.books.values().all(is_idle);
-        if idle {
-            *open = Open { under, books: HashMap::new() };
-        }
-        idle
-    }
-
-    fn spends(&self, open: &Open) -> Result<(), StoreError> {
-        let now = *self.ownership.borrow();
-        if now != Ownership::Lost && now == open.under { Ok(()) } else { Err(not_owned()) }
-    }
-}
-
-/// A hold keeps its book.
-fn is_idle(book: &Arc<Book>) -> bool {
-    Arc::strong_count(book) == 1
-}
-
-fn not_owned() -> StoreError {
-    StoreError::Unavailable("this gateway does not own the database now".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use ledger::{Credits, Grant, Timestamp};
-    use store::{Occupancy, Options};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn nothing_is_spent_between_the_loss_of_the_database_and_the_reading_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("usage.db").display());
-        let store = store::open(Options { url, readers: 1, occupancy: Occupancy::Gateway }).await.unwrap();
-        let (tell, ownership) = watch::channel(Ownership::Held(1));
-        let books = Books::new(store, ownership);
-        let (acme, period) = ("acme".parse().unwrap(), Period::of(Timestamp::from_millis(0)));
-        let book = books.find(&acme, period).await.unwrap();
-        let hold = book.open(Credits::from_micros(1), Grant { credits: Limit::Unlimited, calls: None }).unwrap();
-        tell.send_replace(Ownership::Lost);
-        assert!(!books.may_spend() && books.find(&acme, period).await.is_err());
-        tell.send_replace(Ownership::Held(2));
-        assert!(!books.may_spend(), "what is in the books may be old");
-        assert!(!books.read_anew(Ownership::Held(2)), "a call is on its way");
-        drop((hold, book));
-        assert!(books.read_anew(Ownership::Held(2)));
-        assert!(books.may_spend() && books.snapshot(&acme, period).is_none());
-        // One that was lost again meanwhile does not count.
-        tell.send_replace(Ownership::Held(3));
-        assert!(books.find(&acme, period).await.is_err());
+        self.open.read().values().map(|book| book.snapshot().calls_held).sum::<u64>().saturating_add(leased)
     }
 }

@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::routes::Route;
 use crate::stop::Stop;
-use crate::{authorize, forward, hold, identify, quote, read, relay};
+use crate::{authorize, forward, hold, identify, once, quote, read, relay};
 
 /// Takes a metered request from the caller's credential to the answer's last byte.
 pub(crate) async fn paid(
@@ -25,6 +25,7 @@ pub(crate) async fn paid(
     let body = read::body(gateway, session, &route).await?;
     call.place = Some(gateway.room.place()?);
     let permit = authorize::paying(member)?;
+    once::first(gateway, session, call, &permit, &route, &body).await?;
     let quote = quote::price(gateway, &permit, &route, &body)?;
     let hold = hold::open(gateway, call, permit, quote, &route, &body).await?;
     let answer = forward::send(gateway, session, call, body).await;

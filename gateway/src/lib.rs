@@ -12,6 +12,7 @@ mod forward;
 mod hold;
 mod identify;
 mod journey;
+mod once;
 mod quote;
 mod read;
 mod relay;
@@ -42,7 +43,6 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
-mod ownership;
 mod serve;
 mod uptime;
 

@@ -19,6 +19,7 @@ use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -30,9 +31,9 @@ use crate::gateway::Gateway;
 use crate::leases::Leases;
 use crate::life::{self, Life};
 use crate::metrics::Metrics;
+use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
-use crate::ownership;
 use crate::proxy::Proxy;
 use crate::room::Room;
 use crate::socket::Socket;
@@ -76,7 +77,8 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let metrics = Metrics::new().context("metrics")?;
     let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
     let hurry = Arc::new(Notify::new());
-    let gateway = Arc::new(assemble(&options, clock, &store, journal, life.leases.clone(), metrics, &hurry).await?);
+    let (gateway, keys_ended) = assemble(&options, clock, &store, journal, &life, metrics, &hurry).await?;
+    let gateway = Arc::new(gateway);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
@@ -90,9 +92,9 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
+    background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
     background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
@@ -193,14 +195,13 @@ async fn assemble(
     clock: Arc<dyn Clock>,
     store: &Arc<dyn Store>,
     journal: Journal,
-    leases: Option<Arc<Leases>>,
+    life: &Life,
     metrics: Arc<Metrics>,
     hurry: &Arc<Notify>,
-) -> Result<Gateway, StartError> {
+) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(
-        Books::new(store.clone(), store.ownership()).leased(leases).behind(journal.clone(), Arc::clone(hurry)),
-    );
+    let books = Books::new(store.clone(), life.leases.clone());
+    let books = Arc::new(books.behind(journal.clone(), Arc::clone(hurry)));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -223,7 +224,9 @@ async fn assemble(
         live: Arc::new(live),
         pricing: Arc::new(Plugins(Arc::clone(&pricing))),
     };
-    Ok(Gateway {
+    let (keys, meter) = (store.clone(), Arc::clone(&metrics));
+    let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
+    let gateway = Gateway {
         rules: ArcSwap::from_pointee(options.rules().context("routes")?),
         own: admin_api::router(Arc::new(context)),
         room: Room::new(options.in_flight_max, options.arriving_bytes_max),
@@ -236,7 +239,9 @@ async fn assemble(
         journal,
         upstream,
         metrics,
-    })
+        once,
+    };
+    Ok((gateway, keys_ended))
 }
 
 /// Accepts connections until told to stop, then lets those that are open end within the grace time.

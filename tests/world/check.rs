@@ -15,7 +15,9 @@ impl World {
         let mut ids: HashMap<String, usize> = HashMap::new();
         let mut calls = 0;
         for organization in &organizations {
-            self.no_hold_is_left(organization).await;
+            for gateway in 0..self.gateways() {
+                self.no_hold_is_left(gateway, organization).await;
+            }
             for event in self.sums_agree(organization).await {
                 calls += usize::from(event["outcome"] != "adjusted");
                 *ids.entry(event["id"].as_str().unwrap().to_owned()).or_default() += 1;
@@ -26,12 +28,15 @@ impl World {
             assert!(ids.contains_key(seen), "a client saw {seen}, which is in no history");
         }
         assert_eq!(calls, self.backend.calls() + self.strange_calls, "events, and calls that the backend received");
-        self.running.take().unwrap().stop().await;
+        for running in self.others.drain(..).chain(self.running.take()) {
+            running.stop().await;
+        }
     }
 
-    async fn no_hold_is_left(&self, organization: &str) {
+    /// Once the charges of this gateway have arrived.
+    async fn no_hold_is_left(&self, gateway: usize, organization: &str) {
         until("no hold is left", || async {
-            let counter = self.counter(organization).await;
+            let counter = self.counter_through(gateway, organization).await;
             counter["held"] == 0 && counter["calls"]["held"] == 0
         })
         .await;

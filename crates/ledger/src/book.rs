@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use crate::lease::{Allowance, Verdict};
 use crate::{
-    Balance, Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Limit, Reach, Share, Ticket, Uptime, UserId,
+    Balance, Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime,
+    UserId,
 };
 
 pub use hold::Hold;
@@ -242,10 +243,24 @@ impl Book {
         let mut state = self.0.lock();
         let state = &mut *state;
         let Some(lease) = &mut state.lease else { return };
-        lease.answered(answer, state.book.held());
-        let ours = lease.spent.less(answer.lease.charged);
-        let used = answer.used.plus(ours);
-        (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        let sent = lease.answered(answer, state.book.held());
+        if let Some(used) = sent.and_then(|sent| lease.all_used(&answer.all_used(), sent)) {
+            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        }
+    }
+
+    /// Takes what all instances together used, as the store had it at some moment after `asked`.
+    pub fn heard(&self, all: &LeaseUsed, asked: Uptime) {
+        let mut state = self.0.lock();
+        let state = &mut *state;
+        if let Some(used) = state.lease.as_mut().and_then(|lease| lease.all_used(all, asked)) {
+            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        }
+    }
+
+    /// What this instance charged since its lease began: what the others should hear of.
+    pub fn spent(&self) -> Share {
+        self.0.lock().lease.as_ref().map_or(Share::ZERO, |lease| lease.spent)
     }
 
     /// Gives the request with this number up: it failed, or nobody knows what became of it.
@@ -295,7 +310,7 @@ impl Book {
         self.0.lock().spenders.doubt();
     }
 
-    /// The book as it is now. With a lease, `used` is what the store last said and this instance's own since.
+    /// The book as it is now. With a lease, `used` is what the store last said of all instances and this one's own since.
     pub fn snapshot(&self) -> BookSnapshot {
         self.0.lock().book
     }

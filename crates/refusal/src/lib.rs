@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use ledger::{Credits, SubscriptionStatus, Timestamp};
+use ledger::{Credits, IdempotencyKey, SubscriptionStatus, Timestamp, UsageEventId};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
@@ -59,8 +59,19 @@ pub enum Refusal {
     },
     /// What is there does not allow it: why, and what is allowed.
     Conflict(String),
-    /// An idempotency key that was used for something else.
+    /// The `Idempotency-Key` is no key: why.
+    IdempotencyKeyInvalid(&'static str),
+    /// The first call of the key is still on its way.
+    IdempotencyInProgress,
+    /// The key's call was charged, and its answer was not kept.
+    IdempotencyAnswerNotKept {
+        /// The charge.
+        event: UsageEventId,
+    },
+    /// The key was used for another call.
     IdempotencyKeyReused,
+    /// The organisation has as many keys as it may have.
+    TooManyIdempotencyKeys,
     /// More at once than the gateway takes.
     TooManyInFlight,
     /// The backend cannot be reached, or broke off.
@@ -86,7 +97,10 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::PathNotCanonical(_) | Self::InvalidJson(_) | Self::InvalidRequest(_) => 400,
+            Self::PathNotCanonical(_)
+            | Self::InvalidJson(_)
+            | Self::InvalidRequest(_)
+            | Self::IdempotencyKeyInvalid(_) => 400,
             Self::Unauthenticated => 401,
             Self::BillingInactive(_)
             | Self::CreditLimitExceeded { .. }
@@ -96,10 +110,10 @@ impl Refusal {
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::BodyTimeout => 408,
-            Self::Conflict(_) => 409,
+            Self::Conflict(_) | Self::IdempotencyInProgress | Self::IdempotencyAnswerNotKept { .. } => 409,
             Self::BodyTooLarge(_) => 413,
             Self::PricingRefused(_) | Self::IdempotencyKeyReused => 422,
-            Self::TooManyInFlight => 429,
+            Self::TooManyInFlight | Self::TooManyIdempotencyKeys => 429,
             Self::UpstreamUnavailable => 502,
             Self::PricingUnavailable | Self::JournalUnavailable | Self::StoreUnavailable | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
@@ -123,7 +137,11 @@ impl Refusal {
             Self::UserLimitExceeded { .. } => "user_limit_exceeded",
             Self::CallLimitExceeded { .. } => "call_limit_exceeded",
             Self::Conflict(_) => "conflict",
+            Self::IdempotencyKeyInvalid(_) => "idempotency_key_invalid",
+            Self::IdempotencyInProgress => "idempotency_in_progress",
+            Self::IdempotencyAnswerNotKept { .. } => "idempotency_answer_not_kept",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::TooManyIdempotencyKeys => "too_many_idempotency_keys",
             Self::TooManyInFlight => "too_many_in_flight",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -165,7 +183,22 @@ impl Refusal {
             Self::CallLimitExceeded { limit, resets_at } => {
                 format!("Call limit exceeded: all {limit} calls are used until {resets_at}.").into()
             }
-            Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request before.".into(),
+            Self::IdempotencyKeyInvalid(why) => format!(
+                "The Idempotency-Key {why}; allowed: one, of 1 to {} printable ASCII characters, such as a UUID.",
+                IdempotencyKey::CHARACTERS_MAX
+            )
+            .into(),
+            Self::IdempotencyInProgress => {
+                "The first call with this Idempotency-Key has not ended yet; try again shortly.".into()
+            }
+            Self::IdempotencyAnswerNotKept { event } => format!(
+                "The call with this Idempotency-Key was made and charged as {event}, and its answer was not kept."
+            )
+            .into(),
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request; use a new one.".into(),
+            Self::TooManyIdempotencyKeys => {
+                "The organization has too many Idempotency-Keys; try again later, or call without one.".into()
+            }
             Self::TooManyInFlight => "Too many calls at once; try again shortly.".into(),
             Self::UpstreamUnavailable => "The AI service cannot be reached, or broke off.".into(),
             Self::UpstreamTimeout => "The AI service did not answer in time.".into(),
@@ -182,7 +215,9 @@ impl Refusal {
         match self {
             Self::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
             Self::MethodNotAllowed(allowed) => vec![("Allow", allowed.clone())],
+            Self::IdempotencyAnswerNotKept { event } => vec![("X-Usage-Event-Id", event.to_string().into())],
             Self::TooManyInFlight
+            | Self::TooManyIdempotencyKeys
             | Self::PricingUnavailable
             | Self::JournalUnavailable
             | Self::StoreUnavailable
@@ -221,6 +256,7 @@ impl Serialize for Body<'_> {
                 map.serialize_entry("callLimit", limit)?;
                 map.serialize_entry("resetsAt", resets_at)?;
             }
+            Refusal::IdempotencyAnswerNotKept { event } => map.serialize_entry("usageEventId", event)?,
             _ => {}
         }
         map.end()

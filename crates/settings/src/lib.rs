@@ -9,6 +9,7 @@ mod auth;
 mod database;
 mod document;
 mod faults;
+mod idempotency;
 mod inspected;
 mod journal;
 mod log;
@@ -29,6 +30,7 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use database::Database;
 pub use faults::{Fault, Faults};
+pub use idempotency::Idempotency;
 pub use inspected::Inspected;
 pub use journal::Journal;
 pub use log::{Log, LogFormat};
@@ -60,6 +62,8 @@ pub struct Settings {
     pub pricing: Pricing,
     /// `[settlement]`
     pub settlement: Settlement,
+    /// `[idempotency]`
+    pub idempotency: Idempotency,
     /// `[log]`
     pub log: Log,
     /// `[[routes]]`
@@ -94,6 +98,7 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
         auth: Auth::read(&mut document),
         pricing: Pricing::read(&mut document),
         settlement: Settlement::read(&mut document),
+        idempotency: Idempotency::read(&mut document),
         log: Log::read(&mut document),
         routes: routes::read(&mut document),
     };
@@ -135,6 +140,7 @@ impl Settings {
             ("journal", self.journal != other.journal),
             ("auth", self.auth != other.auth),
             ("pricing", self.pricing != other.pricing),
+            ("idempotency", self.idempotency != other.idempotency),
             ("log", self.log != other.log),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -9,6 +9,7 @@ mod batch;
 mod dialect;
 mod directory;
 mod error;
+mod idempotency;
 mod open;
 mod ops;
 mod postgres;
@@ -22,7 +23,7 @@ mod usage;
 mod contract;
 
 pub use error::OpenError;
-pub use open::{Maintained, Occupancy, Options, Ownership, Store, open};
+pub use open::{Maintained, Occupancy, Options, Store, open};
 pub use price_list::standard_definitions;
 pub use reconciliation::{
     BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,

@@ -14,6 +14,7 @@ pub(crate) mod balances;
 pub(crate) mod definitions;
 pub(crate) mod events;
 pub(crate) mod history;
+pub(crate) mod idempotency;
 pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod plans;

@@ -259,6 +259,15 @@ impl Disk for TestDisk {
         Ok(Arc::new(TestFile { file, synced: AtomicU64::new(0), faults: Arc::clone(&self.0) }))
     }
 
+    /// Its files grow, so that what a disk does with their ends can be played.
+    fn fill(&self, _path: &Path, _bytes: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn adopt(&self, _filled: &Path, _path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
         SystemDisk.open(path)
     }
