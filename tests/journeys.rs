@@ -21,6 +21,7 @@ mod headers;
 mod idempotency;
 mod leaving;
 mod limits;
+mod member_limits;
 mod outages;
 mod paths;
 mod plugins;

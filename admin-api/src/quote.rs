@@ -168,7 +168,10 @@ pub(crate) async fn show(
     let priced = context.live.quote(Asked { record, which, body: body.as_bytes() }).await?;
     let period = Period::of(context.clock.now());
     let book = book(&context, membership.id(), period).await?;
-    let refusal = would_refuse(record, membership.member.role, book, period, priced.credits)?;
+    let refusal = match would_refuse(record, membership.member.role, book, period, priced.credits)? {
+        Some(refusal) => Some(refusal),
+        None => of_member(&context, &membership, period, priced.credits).await?,
+    };
     let grant = record.grant();
     let quote = QuoteShown {
         event_type: priced.event_type,
@@ -211,9 +214,29 @@ fn would_refuse(
         Err(HoldRefused::Credits { available, needed }) => {
             Ok(Some(Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }))
         }
+        Err(HoldRefused::User { available, needed }) => {
+            Ok(Some(Refusal::UserLimitExceeded { remaining: available, needed, resets_at }))
+        }
         Err(HoldRefused::Calls { limit }) => Ok(Some(Refusal::CallLimitExceeded { limit, resets_at })),
         Err(HoldRefused::Amount(_)) => Err(Refusal::PricingUnavailable.into()),
     }
+}
+
+/// The refusal that the caller's own limit would be, by what is settled; their calls on their way are not counted.
+async fn of_member(
+    context: &Context,
+    membership: &Membership,
+    period: Period,
+    needed: Credits,
+) -> Result<Option<Refusal>, Refused> {
+    let limit = membership.record.member_limit(&membership.member);
+    if limit == Limit::Unlimited {
+        return Ok(None);
+    }
+    context.live.caught_up().await;
+    let spent = context.usage.report(membership.id(), period, Some(&membership.member.user_id)).await?.credits;
+    let exceeded = limit.remaining(spent).filter(|remaining| *remaining < needed);
+    Ok(exceeded.map(|remaining| Refusal::UserLimitExceeded { remaining, needed, resets_at: period.end() }))
 }
 
 /// What a program without a gateway says: it knows no routes and no plugin.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::{
-    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, UsageEvent, UsageEventId,
+    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, Spender, UsageEvent, UsageEventId,
 };
 use pricing::Active;
 use refusal::Refusal;
@@ -74,7 +74,9 @@ pub(crate) async fn open(
     let period = Period::of(now);
     let organization = &permit.record().organization;
     let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
-    let opened = gateway.books.open(&organization.organization_id, period, credits, grant).await;
+    let member = permit.member();
+    let by = Spender { user_id: member.user_id.clone(), limit: permit.record().member_limit(member) };
+    let opened = gateway.books.open(&organization.organization_id, period, Some(&by), credits, grant).await;
     let hold = opened.map_err(|not_held| match not_held {
         NotHeld::Refused(refused) => refusal(refused, period),
         NotHeld::Unknown(error) => {
@@ -85,7 +87,7 @@ pub(crate) async fn open(
     let mut event = UsageEvent {
         id,
         organization_id: organization.organization_id.clone(),
-        user_id: permit.member().user_id.clone(),
+        user_id: by.user_id,
         event_type: route.event_type.clone(),
         event_name: quoted.definition.name.clone(),
         category: quoted.definition.category.clone(),
@@ -122,6 +124,9 @@ fn refusal(refused: HoldRefused, period: Period) -> Refusal {
     match refused {
         HoldRefused::Credits { available, needed } => {
             Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }
+        }
+        HoldRefused::User { available, needed } => {
+            Refusal::UserLimitExceeded { remaining: available, needed, resets_at }
         }
         HoldRefused::Calls { limit } => Refusal::CallLimitExceeded { limit, resets_at },
         HoldRefused::Amount(amount) => {

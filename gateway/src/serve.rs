@@ -233,7 +233,8 @@ async fn assemble(
     hurry: &Arc<Notify>,
 ) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), life.leases.clone()));
+    let books = Books::new(store.clone(), life.leases.clone());
+    let books = Arc::new(books.behind(journal.clone(), Arc::clone(hurry)));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));

@@ -96,6 +96,9 @@ struct PricingGiven {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PlanLimitsGiven {
+    /// Credits a month for each member that has no limit of their own.
+    #[schema(value_type = Option<f64>)]
+    member_monthly_credits: Option<Limit>,
     #[schema(value_type = Option<i64>)]
     ai_calls_per_month: Option<Count>,
     #[schema(value_type = Option<i64>)]
@@ -184,6 +187,7 @@ impl From<PlanLimitsGiven> for UsageLimits {
         let count = |count: Option<Count>| count.map(|count| count.0);
         Self {
             monthly_credits: None,
+            member_monthly_credits: given.member_monthly_credits,
             ai_calls_per_month: count(given.ai_calls_per_month),
             pdf_exports_per_month: count(given.pdf_exports_per_month),
             session_limit: count(given.session_limit),

@@ -237,7 +237,7 @@ async fn organizations_are_made_and_changed_by_their_path() {
 async fn members_come_and_go_any_number_of_times() {
     let world = World::new().await;
     let path = "/organizations/acme/members/zoe%40x";
-    let member = json!({ "userId": "zoe@x", "role": "viewer", "name": "Zoe", "email": null });
+    let member = json!({ "userId": "zoe@x", "role": "viewer", "name": "Zoe", "email": null, "monthlyCredits": null });
     for _ in 0..2 {
         let made = world.operate("PUT", path, Some(json!({ "role": "viewer", "name": "Zoe" }))).await.good();
         assert_eq!(made["member"], member);

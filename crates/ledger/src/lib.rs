@@ -28,7 +28,7 @@ mod usage_query;
 
 pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAdjustment};
 pub use audit::{Actor, AuditEntry};
-pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
+pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened, Spender, Spending};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};

@@ -136,6 +136,8 @@ pub trait UsageStore: Send + Sync + 'static {
     async fn persist(&self) -> Result<(), StoreError>;
     /// What a period's events add up to.
     async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError>;
+    /// What one user's events of a period add up to.
+    async fn used_by(&self, id: &OrganizationId, period: Period, user: &UserId) -> Result<Credits, StoreError>;
     /// One event of an organisation.
     async fn event(&self, id: &OrganizationId, event: UsageEventId) -> Result<Option<UsageEvent>, StoreError>;
     /// One page of the events that pass the filter, newest first, with a summary of all that pass it.

@@ -41,6 +41,15 @@ pub enum Refusal {
         /// When the next period begins.
         resets_at: Timestamp,
     },
+    /// What the user may spend in the period does not cover the quote.
+    UserLimitExceeded {
+        /// What the user may still hold.
+        remaining: Credits,
+        /// What the call was quoted.
+        needed: Credits,
+        /// When the next period begins.
+        resets_at: Timestamp,
+    },
     /// The period's calls are used up.
     CallLimitExceeded {
         /// The period's calls.
@@ -129,7 +138,10 @@ impl Refusal {
             | Self::InvalidRequest(_)
             | Self::IdempotencyKeyInvalid(_) => 400,
             Self::Unauthenticated => 401,
-            Self::BillingInactive(_) | Self::CreditLimitExceeded { .. } | Self::CallLimitExceeded { .. } => 402,
+            Self::BillingInactive(_)
+            | Self::CreditLimitExceeded { .. }
+            | Self::UserLimitExceeded { .. }
+            | Self::CallLimitExceeded { .. } => 402,
             Self::Forbidden => 403,
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
@@ -164,6 +176,7 @@ impl Refusal {
             Self::BodyTimeout => "body_timeout",
             Self::BillingInactive(_) => "billing_inactive",
             Self::CreditLimitExceeded { .. } => "credit_limit_exceeded",
+            Self::UserLimitExceeded { .. } => "user_limit_exceeded",
             Self::CallLimitExceeded { .. } => "call_limit_exceeded",
             Self::Conflict(_) => "conflict",
             Self::IdempotencyKeyInvalid(_) => "idempotency_key_invalid",
@@ -207,6 +220,10 @@ impl Refusal {
             }
             Self::CreditLimitExceeded { remaining, needed, resets_at } => format!(
                 "Credit limit exceeded: this call needs {needed} credits and {remaining} are left until {resets_at}."
+            )
+            .into(),
+            Self::UserLimitExceeded { remaining, needed, resets_at } => format!(
+                "Your own limit is exceeded: this call needs {needed} credits and {remaining} are left to you until {resets_at}."
             )
             .into(),
             Self::CallLimitExceeded { limit, resets_at } => {
@@ -270,7 +287,7 @@ impl Refusal {
         }
     }
 
-    /// The JSON body: `{"success": false, "error": "…", "code": "…", "requestId": "…"}`, and for a credit limit
+    /// The JSON body: `{"success": false, "error": "…", "code": "…", "requestId": "…"}`, and for a credit limit, the organisation's or the user's,
     /// `remainingCredits`, `creditsNeeded` and `resetsAt` besides.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         serde_json::to_vec(&Body { refusal: self, request_id }).unwrap_or_default()
@@ -290,7 +307,8 @@ impl Serialize for Body<'_> {
         map.serialize_entry("code", self.refusal.code())?;
         map.serialize_entry("requestId", self.request_id)?;
         match self.refusal {
-            Refusal::CreditLimitExceeded { remaining, needed, resets_at } => {
+            Refusal::CreditLimitExceeded { remaining, needed, resets_at }
+            | Refusal::UserLimitExceeded { remaining, needed, resets_at } => {
                 map.serialize_entry("remainingCredits", remaining)?;
                 map.serialize_entry("creditsNeeded", needed)?;
                 map.serialize_entry("resetsAt", resets_at)?;
