@@ -26,3 +26,4 @@ mod refusals;
 mod restarts;
 mod seed;
 mod streams;
+mod tokens;

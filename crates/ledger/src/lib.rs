@@ -13,6 +13,7 @@ mod member;
 mod organization;
 mod plan;
 
+mod answer_signals;
 mod event;
 mod signals;
 
@@ -24,6 +25,7 @@ mod audit;
 mod stores;
 mod usage_query;
 
+pub use answer_signals::{AnswerSignals, ModelUsage};
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};
