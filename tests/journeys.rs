@@ -13,10 +13,14 @@
 mod world;
 
 mod access;
+mod adjustments;
 mod answers;
 mod bodies;
 mod credits;
+mod headers;
+mod idempotency;
 mod leaving;
+mod limits;
 mod outages;
 mod paths;
 mod plugins;
@@ -25,5 +29,7 @@ mod quotes;
 mod refusals;
 mod restarts;
 mod seed;
+mod several;
 mod streams;
+mod tls;
 mod tokens;

@@ -12,6 +12,7 @@ mod forward;
 mod hold;
 mod identify;
 mod journey;
+mod once;
 mod quote;
 mod read;
 mod relay;
@@ -19,6 +20,7 @@ mod room;
 mod settle;
 mod usage;
 
+mod accept;
 mod access_log;
 mod answer;
 mod call;
@@ -26,11 +28,14 @@ mod canonical;
 mod connection;
 mod headers;
 mod own;
+mod pace;
+mod passing;
 mod passthrough;
 mod routes;
 mod rules;
 mod socket;
 mod stop;
+mod tls;
 mod upstream;
 
 mod applier;
@@ -42,7 +47,6 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
-mod ownership;
 mod serve;
 mod uptime;
 

@@ -1,7 +1,4 @@
 //! Start-up and shut-down: the parts in the order in which they depend on each other, and back.
-//!
-//! The accept loop is our own (Pingora documents the arrangement at `HttpProxy::new`): a port that cannot be bound fails
-//! the start, the port of `:0` can be read, and a drain ends when the last call has, not after a fixed sleep.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,29 +10,27 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use journal::Journal;
 use ledger::Clock;
-use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::applier;
+use crate::accept;
+use crate::applier::{self, Destination};
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
 use crate::leases::Leases;
 use crate::life::{self, Life};
 use crate::metrics::Metrics;
+use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
-use crate::ownership;
-use crate::proxy::Proxy;
 use crate::room::Room;
-use crate::socket::Socket;
+use crate::tls::Tls;
 use crate::upstream::Upstream;
 
 /// How often changes made by other processes are looked for.
@@ -44,8 +39,6 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How often months are made ahead and dropped.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
-/// The wait after a failed accept: a process out of descriptors must not spin.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Why a gateway did not start: what was being done, and the cause.
 pub type StartError = anyhow::Error;
@@ -57,7 +50,9 @@ pub struct Running {
     /// Where operators call: metrics, health, the admin API.
     pub admin_address: SocketAddr,
     gateway: Arc<Gateway>,
+    tls: Option<Arc<Tls>>,
     store: Arc<dyn Store>,
+    destination: Destination,
     stop_accepting: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     connections: JoinHandle<()>,
@@ -71,38 +66,46 @@ pub struct Running {
 pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let listener = bind(options.listen, "server.listen").await?;
     let admin_listener = bind(options.admin_listen, "admin.listen").await?;
+    let tls = options.tls.clone().map(Tls::load).transpose()?;
     let store = store::open(options.store.clone()).await.context("database.url")?;
     let metrics = Metrics::new().context("metrics")?;
     let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
     let hurry = Arc::new(Notify::new());
-    let gateway = Arc::new(assemble(&options, clock, &store, journal, life.leases.clone(), metrics, &hurry).await?);
+    let (gateway, keys_ended) = assemble(&options, clock, &store, journal, &life, metrics, &hurry).await?;
+    let gateway = Arc::new(gateway);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
-        life.destination,
+        life.destination.clone(),
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
     ));
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
+    background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
     background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
+    if let Some(tls) = &tls {
+        background.spawn(Arc::clone(tls).follow());
+    }
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
-    let connections = tokio::spawn(accept(listener, Arc::clone(&gateway), accepting, options.shutdown_grace));
+    let connections =
+        tokio::spawn(accept::run(listener, Arc::clone(&gateway), tls.clone(), accepting, options.shutdown_grace));
     tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
     Ok(Running {
         address,
         admin_address,
         gateway,
+        tls,
         store,
+        destination: life.destination,
         stop_accepting,
         stop_admin,
         connections,
@@ -120,6 +123,9 @@ impl Running {
         let taken = rules.is_ok();
         self.gateway.metrics.reloaded(taken);
         self.gateway.rules.store(Arc::new(rules.context("routes")?));
+        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
+            tracing::error!(error = format!("{error:#}"), "the certificate stays as it was");
+        }
         Ok(())
     }
 
@@ -144,6 +150,9 @@ impl Running {
             self.admin.abort();
         }
         self.background.shutdown().await;
+        if caught_up && let Err(error) = applier::persist(&self.gateway.journal, &self.destination).await {
+            tracing::warn!(%error, "applied usage events stay in the journal: the next start looks at them again");
+        }
         if let Some(leases) = self.leases.filter(|_| caught_up) {
             leases.retire(self.grace).await;
         }
@@ -188,12 +197,12 @@ async fn assemble(
     clock: Arc<dyn Clock>,
     store: &Arc<dyn Store>,
     journal: Journal,
-    leases: Option<Arc<Leases>>,
+    life: &Life,
     metrics: Arc<Metrics>,
     hurry: &Arc<Notify>,
-) -> Result<Gateway, StartError> {
+) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), store.ownership()).leased(leases));
+    let books = Arc::new(Books::new(store.clone(), life.leases.clone()));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -213,12 +222,15 @@ async fn assemble(
     let context = admin_api::Context {
         directory: store.clone(),
         usage: store.clone(),
+        adjustments: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
         pricing: Arc::new(Plugins(Arc::clone(&pricing))),
     };
-    Ok(Gateway {
+    let (keys, meter) = (store.clone(), Arc::clone(&metrics));
+    let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
+    let gateway = Gateway {
         rules,
         own: admin_api::router(Arc::new(context)),
         room: Room::new(options.in_flight_max, options.arriving_bytes_max),
@@ -231,51 +243,9 @@ async fn assemble(
         journal,
         upstream,
         metrics,
-    })
-}
-
-/// Accepts connections until told to stop, then lets those that are open end within the grace time.
-async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, grace: Duration) {
-    let conf = Arc::new(ServerConf {
-        threads: tokio::runtime::Handle::current().metrics().num_workers(),
-        ..ServerConf::default()
-    });
-    let mut proxy = HttpProxy::new(Proxy(gateway), conf);
-    proxy.handle_init_modules();
-    let proxy = Arc::new(proxy);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _address)) => match Socket::of_client(tcp) {
-                    Ok(socket) => {
-                        connections.spawn(connection(Arc::clone(&proxy), Box::new(socket), stop.clone()));
-                    }
-                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
-                },
-                Err(error) => {
-                    tracing::error!(%error, "no connection can be accepted");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            },
-            Some(_ended) = connections.join_next() => {}
-            _ = stop.changed() => break,
-        }
-    }
-    drop(listener);
-    proxy.http_cleanup().await;
-    let drained = timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(open = connections.len(), "the grace time is over: connections are cut");
-    }
-}
-
-/// One connection, request after request.
-async fn connection(proxy: Arc<HttpProxy<Proxy>>, stream: pingora::protocols::Stream, stop: watch::Receiver<bool>) {
-    let mut next = proxy.process_new(stream, &stop).await;
-    while let Some(stream) = next {
-        next = proxy.process_new(stream, &stop).await;
-    }
+        once,
+    };
+    Ok((gateway, keys_ended))
 }
 
 async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: bool, mut stop: watch::Receiver<bool>) {
@@ -296,7 +266,7 @@ async fn follow_changes(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
+        if let Err(error) = gateway.organizations.follow(&gateway.books).await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
         }
     }

@@ -25,7 +25,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// Another gateway owns the database.
-    #[error("{0} is owned by another gateway that is running: one gateway owns a database")]
+    #[error(
+        "{0} is owned by another gateway that is running: one gateway owns a SQLite database; several share one on PostgreSQL"
+    )]
     Owned(String),
     /// The file has a second name, by which another gateway could own it.
     #[error("{0} has more than one name (a hard link): one gateway owns a SQLite database, so it must have one name")]

@@ -1,4 +1,4 @@
-//! What only this database does: partitions, ownership by connection, and what happens when it fails.
+//! What only this database does: partitions, and what happens when it fails.
 
 mod stalled;
 
@@ -10,7 +10,7 @@ use ledger::{Outcome, Period, PluginIdentity, Signals, StoreError, Timestamp, Us
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::dialect::Dialect;
-use crate::{Maintained, Occupancy, Options, Ownership, Store, open};
+use crate::{Maintained, Occupancy, Options, Store, open};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -44,6 +44,7 @@ pub(super) fn event(organization: &str, when: &str) -> UsageEvent {
         request_id: "req_1".parse().unwrap(),
         endpoint: "/x".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 
@@ -255,21 +256,6 @@ async fn a_lock_that_somebody_keeps_is_not_waited_for_without_end() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     keeping.rollback().await.unwrap();
     assert_eq!(store.apply(&events).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn ownership_ends_with_its_connection_and_is_taken_again() {
-    let database = TestDatabase::new().await.unwrap();
-    let owner = opened(&database, Occupancy::Gateway).await;
-    let mut ownership = owner.ownership();
-    database.close_to_all().await.unwrap();
-    ownership.wait_for(|now| *now == Ownership::Lost).await.unwrap();
-    database.open_to_all().await.unwrap();
-    ownership.wait_for(|now| *now == Ownership::Held(2)).await.unwrap();
-    owner.close().await;
-    assert_eq!(*ownership.borrow(), Ownership::Lost);
-    // Whoever is next takes it, and the one before does not come back.
-    opened(&database, Occupancy::Gateway).await;
 }
 
 #[tokio::test]
