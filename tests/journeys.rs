@@ -33,3 +33,4 @@ mod seed;
 mod several;
 mod streams;
 mod tls;
+mod tokens;
