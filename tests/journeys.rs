@@ -25,3 +25,4 @@ mod refusals;
 mod restarts;
 mod seed;
 mod streams;
+mod versions;

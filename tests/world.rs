@@ -22,7 +22,7 @@ pub(crate) use client::{Answered, Connection};
 pub(crate) use request::Request;
 
 /// The annotated configuration: journeys go through the routes that are shipped.
-const ANNOTATED: &str = include_str!("../config/gateway.toml");
+pub(crate) const ANNOTATED: &str = include_str!("../config/gateway.toml");
 const SECRET: &str = "a secret of the journeys, which is long enough";
 const ISSUER: &str = "https://id.journeys.example";
 /// When every world begins.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use ledger::{
-    ChargeItem, Credits, EventType, HistoryFilter, OrganizationId, PageRequest, PluginIdentity, RequestId, Scalar,
-    SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent, UsageEventId, UserId,
+    ChargeItem, Credits, EventType, HistoryFilter, OrganizationId, PageRequest, PluginIdentity, PricedPlan, RequestId,
+    Scalar, SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent, UsageEventId, UserId,
 };
 use refusal::Refusal;
 use serde::Serialize;
@@ -164,7 +164,18 @@ struct EventExplained {
     /// The same as `eventData`, as the plugin was given it.
     #[schema(value_type = Object)]
     signals: ledger::Signals,
+    /// The version of the event definition that it was priced by.
     definition_version: i64,
+    /// The plan that it was priced for, and its version then; null of events from before versions were noted.
+    #[schema(value_type = Option<PricedPlanShown>)]
+    plan: Option<PricedPlan>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes ledger::PricedPlan")]
+struct PricedPlanShown {
+    name: String,
+    version: i64,
 }
 
 #[derive(ToSchema)]
@@ -216,6 +227,7 @@ pub(crate) async fn show(
         plugin: event.plugin,
         signals: event.signals,
         definition_version: event.definition_version,
+        plan: event.plan,
     };
     Ok(Json(EventAnswer { success: true, event }))
 }

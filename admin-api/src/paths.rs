@@ -18,6 +18,7 @@ pub fn is_ours(path: &str) -> bool {
         ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit"] => !id.is_empty(),
         ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
         ["admin", "organizations", id, "members", user] => !id.is_empty() && !user.is_empty(),
+        ["admin", "plans" | "event-definitions", name, "versions"] => !name.is_empty(),
         ["admin", "pricing"] => true,
         _ => false,
     }
@@ -52,6 +53,8 @@ mod tests {
             "/api/admin/organizations/acme/members/alice",
             "/api/admin/plans/free",
             "/api/admin/event-definitions/structuring_diagnose",
+            "/api/admin/plans/free/versions",
+            "/api/admin/event-definitions/structuring_diagnose/versions",
             "/api/admin/pricing",
         ];
         let others = [
@@ -62,6 +65,8 @@ mod tests {
             "/api/admin/organizations",
             "/api/admin/organizations/",
             "/api/admin/plans",
+            "/api/admin/plans//versions",
+            "/api/admin/plans/free/other",
             "/api/admin/pricing/",
             "/api/organizations/acme",
             "/api/organizations//usage",

@@ -34,7 +34,9 @@ pub(crate) fn list() -> Vec<Listed> {
         (Needs::Operator, routes!(organizations::show, organizations::put)),
         (Needs::Operator, routes!(members::put, members::delete)),
         (Needs::Operator, routes!(plans::show, plans::put)),
+        (Needs::Operator, routes!(plans::versions)),
         (Needs::Operator, routes!(event_definitions::show, event_definitions::put)),
+        (Needs::Operator, routes!(event_definitions::versions)),
         (Needs::Operator, routes!(pricing::show)),
     ]
 }

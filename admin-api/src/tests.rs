@@ -182,6 +182,7 @@ fn event(at: &str, user: &str, event_type: &str, credits: i64) -> UsageEvent {
         request_id: "req_1".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        plan: None,
     }
 }
 

@@ -90,7 +90,7 @@ impl Books {
         match changed {
             Changed::Organization(id) => leases.limits_changed(Some(id)),
             Changed::Plan(_) => leases.limits_changed(None),
-            Changed::EventDefinition(_) => {}
+            Changed::EventDefinition(_) | Changed::Pricing => {}
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ledger::{
-    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, UsageEvent, UsageEventId,
+    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, PricedPlan, UsageEvent,
+    UsageEventId,
 };
 use pricing::Active;
 use refusal::Refusal;
@@ -72,7 +73,7 @@ pub(crate) async fn open(
     }
     let now = gateway.clock.now();
     let period = Period::of(now);
-    let organization = &permit.record().organization;
+    let (organization, plan) = (&permit.record().organization, &permit.record().plan);
     let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
     let opened = gateway.books.open(&organization.organization_id, period, credits, grant).await;
     let hold = opened.map_err(|not_held| match not_held {
@@ -102,6 +103,7 @@ pub(crate) async fn open(
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
+        plan: Some(PricedPlan { name: plan.plan.clone(), version: plan.version }),
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
         event.credits = event.held;
@@ -111,7 +113,7 @@ pub(crate) async fn open(
         Refusal::JournalUnavailable
     })?;
     let terms = Terms::of(permit.record());
-    let plan = permit.record().plan.plan.clone();
+    let plan = plan.plan.clone();
     Ok(OpenHold { hold, event, terms, plan, quoted })
 }
 

@@ -79,6 +79,8 @@ impl Organizations {
                 self.definitions.store(Arc::new(read_definitions(&*self.directory).await?));
                 return Ok(());
             }
+            // Plugins are followed by `rollout`.
+            Changed::Pricing => return Ok(()),
         };
         if read.is_err() {
             // What is old must not stay: the next call reads it.

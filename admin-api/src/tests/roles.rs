@@ -85,7 +85,7 @@ async fn nobody_reaches_a_route_without_a_credential() {
             }
         }
     }
-    assert_eq!(routes, 17);
+    assert_eq!(routes, 19);
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Credits, EventType, OrganizationId, Period, RequestId, SessionId, Signals, Timestamp, UsageEventId, UserId,
+    Credits, EventType, OrganizationId, Period, PlanName, RequestId, SessionId, Signals, Timestamp, UsageEventId,
+    UserId,
 };
 
 /// The record of one metered call that reached the backend.
@@ -55,6 +56,9 @@ pub struct UsageEvent {
     /// The backend's status; `None` where it gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
+    /// The plan that it was priced for, as it was then; `None` of events that were written before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PricedPlan>,
 }
 
 impl UsageEvent {
@@ -62,6 +66,16 @@ impl UsageEvent {
     pub fn period(&self) -> Period {
         Period::of(self.occurred_at)
     }
+}
+
+/// The plan that a call was priced for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PricedPlan {
+    /// Its name.
+    pub name: PlanName,
+    /// Its version then.
+    pub version: i64,
 }
 
 /// How a hold ended.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger::{Directory, LeaseStore, Period, StoreError, Timestamp, UsageStore};
+use ledger::{Directory, LeaseStore, Period, Rollouts, StoreError, Timestamp, UsageStore};
 use tokio::sync::watch;
 
 use crate::error::OpenError;
@@ -44,7 +44,7 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + UsageStore + Reconciliation {
+pub trait Store: Directory + Rollouts + UsageStore + Reconciliation {
     /// Closes every connection.
     async fn close(&self);
 

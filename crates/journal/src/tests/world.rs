@@ -132,6 +132,7 @@ pub(super) fn event(n: i64) -> UsageEvent {
         request_id: format!("request-{n}").parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        plan: None,
     }
 }
 

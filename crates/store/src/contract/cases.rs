@@ -66,6 +66,7 @@ pub(super) fn event(organization: &str, user: &str, when: &str, credits: i64) ->
         request_id: id("req_1"),
         endpoint: "/x".into(),
         upstream_status: Some(200),
+        plan: None,
     }
 }
 

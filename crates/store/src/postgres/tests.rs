@@ -42,6 +42,7 @@ pub(super) fn event(organization: &str, when: &str) -> UsageEvent {
         request_id: "req_1".parse().unwrap(),
         endpoint: "/x".into(),
         upstream_status: Some(200),
+        plan: None,
     }
 }
 
