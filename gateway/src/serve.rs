@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::applier;
+use crate::applier::{self, Destination};
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
@@ -58,6 +58,7 @@ pub struct Running {
     pub admin_address: SocketAddr,
     gateway: Arc<Gateway>,
     store: Arc<dyn Store>,
+    destination: Destination,
     stop_accepting: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     connections: JoinHandle<()>,
@@ -82,7 +83,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
-        life.destination,
+        life.destination.clone(),
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
     ));
@@ -103,6 +104,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         admin_address,
         gateway,
         store,
+        destination: life.destination,
         stop_accepting,
         stop_admin,
         connections,
@@ -144,6 +146,9 @@ impl Running {
             self.admin.abort();
         }
         self.background.shutdown().await;
+        if caught_up && let Err(error) = applier::persist(&self.gateway.journal, &self.destination).await {
+            tracing::warn!(%error, "applied usage events stay in the journal: the next start looks at them again");
+        }
         if let Some(leases) = self.leases.filter(|_| caught_up) {
             leases.retire(self.grace).await;
         }

@@ -59,7 +59,7 @@ fn event() -> UsageEvent {
 
 async fn apply(journal: Journal) {
     while let Ok(batch) = journal.unapplied(500).await {
-        journal.applied(&batch).await.unwrap();
+        journal.persisted(journal.taken(&batch)).await.unwrap();
     }
 }
 

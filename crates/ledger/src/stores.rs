@@ -176,8 +176,10 @@ pub struct Balance {
 #[async_trait]
 pub trait UsageStore: Send + Sync + 'static {
     /// Writes events, balances and daily rollups in one transaction. An event that is there already changes nothing.
-    /// Answers how many were new.
+    /// Answers how many were new. They outlast this process at once, and a power cut after [`UsageStore::persist`].
     async fn apply(&self, events: &[UsageEvent]) -> Result<u64, StoreError>;
+    /// On return all that was applied before this call outlasts a power cut.
+    async fn persist(&self) -> Result<(), StoreError>;
     /// What a period's events add up to.
     async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError>;
     /// One event of an organisation.

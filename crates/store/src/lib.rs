@@ -4,6 +4,7 @@
 //! `directory`, `usage` and `reconciliation` say. Only `dialect`, `sqlite` and `postgres` know what a database has for itself. This crate
 //! must never decide between reading and writing: a limit is a guarded statement or the ledger's own.
 
+mod batch;
 mod dialect;
 mod directory;
 mod error;

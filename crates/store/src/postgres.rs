@@ -16,14 +16,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use parking_lot::Mutex;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Connection as _, PgConnection, Postgres};
 use tokio::sync::watch;
 
 use self::leases::Asks;
 use self::ownership::Owner;
-use crate::dialect::{Asked, Batch, Column, Dialect};
-use crate::error::{OpenError, damaged};
+use crate::batch::{Rows, Values};
+use crate::dialect::{Asked, Dialect};
+use crate::error::OpenError;
 use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
 use crate::sql_store::{SqlStore, bring_up};
 
@@ -74,24 +75,19 @@ impl Dialect for Postgres {
         SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema())); SET LOCAL statement_timeout = '10min'";
     const DEADLINE: Option<Duration> = Some(ANSWER_TIMEOUT);
 
+    const ROWS_AT_ONCE_MAX: usize = usize::MAX;
+
     /// An array a column.
-    fn rows(batch: &Batch<'_>) -> String {
-        let arrays: Vec<_> = batch.columns().iter().zip(1..).map(array).collect();
+    fn rows(rows: &Rows<'_>) -> String {
+        let arrays: Vec<_> = rows.columns().zip(1..).map(array).collect();
         format!("SELECT * FROM UNNEST({})", arrays.join(", "))
     }
 
-    fn bind_rows<'q>(mut query: Asked<'q, Self>, batch: &Batch<'_>) -> Result<Asked<'q, Self>, StoreError> {
-        for column in batch.columns() {
-            // Shorter arrays would be filled up with nothing.
-            if column.len() != batch.len() {
-                return Err(damaged("batch", "its columns differ in length"));
-            }
-            query = match column {
-                Column::Text(texts) => query.bind(texts.as_slice()),
-                Column::Integer(integers) => query.bind(integers.as_slice()),
-            };
-        }
-        Ok(query)
+    fn bind_rows<'q>(query: Asked<'q, Self>, rows: &Rows<'_>) -> Asked<'q, Self> {
+        rows.columns().fold(query, |query, column| match column {
+            Values::Texts(texts) => query.bind(texts),
+            Values::Integers(integers) => query.bind(integers),
+        })
     }
 
     fn list(marker: &str) -> String {
@@ -100,6 +96,14 @@ impl Dialect for Postgres {
 
     async fn make_room(store: &PostgresStore, events: &[UsageEvent]) -> Result<(), StoreError> {
         store.make_room_for(events.iter().map(UsageEvent::period)).await
+    }
+
+    fn changed(result: &PgQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
+    async fn persist(_: &SqlStore<Self>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn keeps_events(connection: &mut PgConnection, of: Period) -> Result<bool, StoreError> {
@@ -131,10 +135,10 @@ pub(crate) fn is_address(url: &str) -> bool {
     address::is_ours(url)
 }
 
-fn array((column, number): (&Column<'_>, u32)) -> String {
+fn array((column, number): (Values<'_>, u32)) -> String {
     match column {
-        Column::Text(_) => format!("${number}::text[]"),
-        Column::Integer(_) => format!("${number}::bigint[]"),
+        Values::Texts(_) => format!("${number}::text[]"),
+        Values::Integers(_) => format!("${number}::bigint[]"),
     }
 }
 

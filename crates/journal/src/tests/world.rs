@@ -77,7 +77,7 @@ impl World {
         let mut applied = 0;
         while self.journal.stats().unapplied > 0 {
             let batch = self.journal.unapplied(100).await.unwrap();
-            self.journal.applied(&batch).await.unwrap();
+            self.journal.persisted(self.journal.taken(&batch)).await.unwrap();
             applied += batch.events.len();
         }
         applied

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use ledger::{Balance, MonthlyUsage, OrganizationId, Outcome, Period, StoreError, Timestamp, UsageEvent};
-use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Executor, Row as _, Type};
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{count, credits};
-use crate::dialect::{Batch, Dialect};
+use crate::batch::Batch;
+use crate::dialect::Dialect;
 use crate::error::{damaged, from_driver};
 
 const INTO_BALANCES: &str = "INSERT INTO balances (organization_id, period_start_ms, used_micros, events, calls)";
@@ -63,9 +64,7 @@ where
             .integers(sums.values().map(|sum| sum.used))
             .integers(sums.values().map(|sum| sum.events))
             .integers(sums.values().map(|sum| sum.calls));
-        let text = format!("{INTO_BALANCES} {} {MOVED}", D::rows(&rows));
-        let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
-        add.execute(&mut *self.0).await.map_err(from_driver)?;
+        rows.insert::<D>(&mut *self.0, INTO_BALANCES, MOVED).await?;
         Ok(())
     }
 

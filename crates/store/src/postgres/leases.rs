@@ -22,7 +22,7 @@ use crate::dialect::Dialect as _;
 use crate::error::from_driver;
 use crate::ops::balances;
 use crate::sql_store::commit;
-use crate::usage::{ATTEMPTS, add_all};
+use crate::usage::{Asking, add_all};
 
 /// Where asks are announced.
 const CHANNEL: &str = "gateway_lease_asks";
@@ -107,16 +107,7 @@ impl LeaseStore for PostgresStore {
         if events.is_empty() {
             return Ok(0);
         }
-        self.within(async {
-            let mut attempt = 1;
-            loop {
-                match self.apply_leased_once(instance, events).await {
-                    Err(error) if attempt < ATTEMPTS && sqlx::Postgres::try_again(self, &error) => attempt += 1,
-                    done => return done,
-                }
-            }
-        })
-        .await
+        self.until_added(|asking| self.apply_leased_once(instance, events, asking)).await
     }
 
     /// A renewal whose outcome is unknown is not sent again here: its numbers may be old by then. The next one has them.
@@ -174,13 +165,19 @@ impl LeaseStore for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn apply_leased_once(&self, instance: InstanceId, events: &[UsageEvent]) -> Result<u64, StoreError> {
+    async fn apply_leased_once(
+        &self,
+        instance: InstanceId,
+        events: &[UsageEvent],
+        asking: Asking,
+    ) -> Result<Option<u64>, StoreError> {
         sqlx::Postgres::make_room(self, events).await?;
         let mut transaction = self.adding().await?;
-        let added = add_all::<sqlx::Postgres>(&mut transaction, events).await?;
+        let added = add_all::<sqlx::Postgres>(&mut transaction, events, asking).await?;
+        let Some(added) = added else { return Ok(None) };
         charge(&mut transaction, instance, &added).await?;
         commit::<sqlx::Postgres>(transaction).await?;
-        Ok(u64::try_from(added.len()).unwrap_or(u64::MAX))
+        Ok(Some(u64::try_from(added.len()).unwrap_or(u64::MAX)))
     }
 }
 
