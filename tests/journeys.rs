@@ -21,6 +21,7 @@ mod outages;
 mod paths;
 mod plugins;
 mod protocols;
+mod quotes;
 mod refusals;
 mod restarts;
 mod seed;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use access::Authenticator;
 use async_trait::async_trait;
 use ledger::{BookSnapshot, Changed, Clock, Directory, OrganizationId, Period, UsageStore};
+use refusal::Refusal;
+
+use crate::quote::{self, Asked, Priced};
 
 /// Everything that a handler may use.
 pub struct Context {
@@ -31,6 +34,10 @@ pub trait Live: Send + Sync + 'static {
     async fn caught_up(&self);
     /// Drops what is remembered of what changed. Awaited after each write, before its answer.
     async fn changed(&self, changed: &Changed);
+    /// What a call would cost now. Refused as the call itself would be, and where no gateway is in this process.
+    async fn quote(&self, _asked: Asked<'_>) -> Result<Priced, Refusal> {
+        Err(quote::not_here())
+    }
 }
 
 /// The pricing plugins as the operators are shown them.

@@ -180,14 +180,14 @@ struct PricedPlanShown {
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes ledger::ChargeItem")]
-struct ItemShown {
+pub(crate) struct ItemShown {
     label: String,
     credits: f64,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes ledger::PluginIdentity")]
-struct PluginShown {
+pub(crate) struct PluginShown {
     name: String,
     version: String,
     sha256: String,

@@ -206,7 +206,10 @@ async fn assemble(
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
+    let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
+        rules: Arc::clone(&rules),
+        pricing: Arc::clone(&pricing),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -221,7 +224,7 @@ async fn assemble(
         pricing: Arc::new(Plugins(Arc::clone(&pricing))),
     };
     Ok(Gateway {
-        rules: ArcSwap::from_pointee(options.rules().context("routes")?),
+        rules,
         own: admin_api::router(Arc::new(context)),
         room: Room::new(options.in_flight_max, options.arriving_bytes_max),
         shutting_down: Arc::new(AtomicBool::new(false)),
