@@ -24,6 +24,7 @@ mod protocols;
 mod quotes;
 mod refusals;
 mod restarts;
+mod rollouts;
 mod seed;
 mod streams;
 mod versions;

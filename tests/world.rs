@@ -158,7 +158,7 @@ impl World {
         Options::from_settings(&settings).unwrap()
     }
 
-    fn database_url(&self) -> String {
+    pub(crate) fn database_url(&self) -> String {
         let file = || format!("sqlite:{}", self.folder.path().join("usage.db").display());
         self.database.as_ref().map_or_else(file, |database| database.url())
     }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use access::Authenticator;
 use async_trait::async_trait;
-use ledger::{BookSnapshot, Changed, Clock, Directory, OrganizationId, Period, UsageStore};
+use ledger::{
+    BookSnapshot, Changed, Clock, Directory, EventType, OrganizationId, Period, PluginFile, Rollouts, UsageStore,
+};
+use pricing::{Checked, LoadError};
 use refusal::Refusal;
+use serde_json::value::RawValue;
 
 use crate::quote::{self, Asked, Priced};
 
@@ -13,6 +17,8 @@ use crate::quote::{self, Asked, Priced};
 pub struct Context {
     /// Organisations, members, plans, prices, the audit trail.
     pub directory: Arc<dyn Directory>,
+    /// Uploaded plugins, and which of them sets prices for whom.
+    pub rollouts: Arc<dyn Rollouts>,
     /// Usage events and their sums.
     pub usage: Arc<dyn UsageStore>,
     /// Who is calling.
@@ -41,7 +47,12 @@ pub trait Live: Send + Sync + 'static {
 }
 
 /// The pricing plugins as the operators are shown them.
+#[async_trait]
 pub trait PricingStatus: Send + Sync + 'static {
-    /// Active, previous and rejected plugins.
-    fn report(&self) -> serde_json::Value;
+    /// Active, previous and rejected plugins, canary and shadow.
+    fn report(&self) -> Box<RawValue>;
+    /// Tries an upload, as it would be tried before it sets prices.
+    async fn check(&self, file: PluginFile) -> Result<Checked, LoadError>;
+    /// The event types that routes charge.
+    fn in_use(&self) -> Vec<EventType>;
 }

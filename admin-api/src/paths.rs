@@ -18,7 +18,7 @@ pub fn is_ours(path: &str) -> bool {
         ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
         ["admin", "organizations", id, "members", user] => !id.is_empty() && !user.is_empty(),
         ["admin", "plans" | "event-definitions", name, "versions"] => !name.is_empty(),
-        ["admin", "pricing"] => true,
+        ["admin", "pricing"] | ["admin", "pricing", "plugins" | "rollout" | "steps"] => true,
         _ => false,
     }
 }
@@ -56,6 +56,9 @@ mod tests {
             "/api/admin/plans/free/versions",
             "/api/admin/event-definitions/structuring_diagnose/versions",
             "/api/admin/pricing",
+            "/api/admin/pricing/plugins",
+            "/api/admin/pricing/rollout",
+            "/api/admin/pricing/steps",
         ];
         let others = [
             "/",
@@ -68,6 +71,7 @@ mod tests {
             "/api/admin/plans//versions",
             "/api/admin/plans/free/other",
             "/api/admin/pricing/",
+            "/api/admin/pricing/other",
             "/api/organizations/acme",
             "/api/organizations//usage",
             "/api/organizations/acme/usage/",

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::answer::finish;
 use crate::context::Context;
 use crate::guard::{Gate, Needs, pass};
-use crate::operators::{event_definitions, members, organizations, plans, pricing};
+use crate::operators::{event_definitions, members, organizations, plans, pricing, rollout};
 use crate::{audit, counter, dashboard, event, history, management, own_usage, quote};
 
 /// A route, or several on one path that need the same.
@@ -39,6 +39,9 @@ pub(crate) fn list() -> Vec<Listed> {
         (Needs::Operator, routes!(event_definitions::show, event_definitions::put)),
         (Needs::Operator, routes!(event_definitions::versions)),
         (Needs::Operator, routes!(pricing::show)),
+        (Needs::Operator, routes!(rollout::upload, rollout::list)),
+        (Needs::Operator, routes!(rollout::step)),
+        (Needs::Operator, routes!(rollout::steps)),
     ]
 }
 

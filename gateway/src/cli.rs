@@ -74,7 +74,7 @@ The exit status is 1 where the promise broke or could not be proven.")]
 It may run beside gateways. The exit status is 0 where no credit is unexplained and no count differs, and 1 otherwise.
 With --json there is a JSON object a line, the total last.")]
     Reconcile(reconcile::Reconcile),
-    /// Look at a pricing plugin and try it, without a gateway.
+    /// Look at a pricing plugin and try it, without a gateway; let it set prices, step by step.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
 }

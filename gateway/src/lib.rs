@@ -43,6 +43,7 @@ mod metrics;
 mod options;
 mod organizations;
 mod ownership;
+mod rollout;
 mod serve;
 mod uptime;
 

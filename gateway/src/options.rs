@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Method;
-use ledger::Credits;
 use payload::signals::{SignalRules, TextJoin};
-use settings::{Database, Pricing, Settings, Verdict};
+use settings::{Database, Settings, Verdict};
 use store::Occupancy;
 
 use crate::routes::{RouteRules, Routes};
@@ -69,7 +68,7 @@ impl Options {
                 ..journal::Options::new(&journal.directory)
             },
             access: admin_api::access_options(auth)?,
-            pricing: pricing_options(pricing)?,
+            pricing: admin_api::pricing_options(pricing)?,
             upstream: UpstreamOptions {
                 host: upstream.host.clone(),
                 port: upstream.port,
@@ -105,17 +104,6 @@ impl Options {
 /// The database, as the gateway that owns it opens it.
 pub(crate) fn store_options(database: &Database) -> store::Options {
     store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway }
-}
-
-/// The plugin and what it may use.
-pub(crate) fn pricing_options(pricing: &Pricing) -> anyhow::Result<pricing::Options> {
-    Ok(pricing::Options {
-        memory_bytes_max: usize::try_from(pricing.max_memory)?,
-        time_max: pricing.max_time,
-        credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
-            .context("pricing.max_credits_per_call")?,
-        ..pricing::Options::new(&pricing.plugin)
-    })
 }
 
 fn policy(settlement: settings::Settlement) -> SettlementPolicy {

@@ -12,7 +12,7 @@ use access::Authenticator;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use journal::Journal;
-use ledger::Clock;
+use ledger::{Changed, Clock};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -34,6 +34,7 @@ use crate::options::Options;
 use crate::organizations::Organizations;
 use crate::ownership;
 use crate::proxy::Proxy;
+use crate::rollout::Follower;
 use crate::room::Room;
 use crate::socket::Socket;
 use crate::upstream::Upstream;
@@ -90,6 +91,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
+    background.spawn(Arc::clone(&gateway.rollout).run());
     background.spawn(follow_changes(Arc::clone(&gateway)));
     background.spawn(sample(Arc::clone(&gateway)));
     background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
@@ -205,11 +207,14 @@ async fn assemble(
     // Compiling takes a while and must not hold a worker.
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
+    let rollout = Follower::open(Arc::clone(&pricing), store.clone(), Arc::clone(&clock)).await;
+    let rollout = rollout.context("the plugin that the database says is active")?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
     let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
         rules: Arc::clone(&rules),
         pricing: Arc::clone(&pricing),
+        rollout: Arc::clone(&rollout),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -217,11 +222,12 @@ async fn assemble(
     };
     let context = admin_api::Context {
         directory: store.clone(),
+        rollouts: store.clone(),
         usage: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
-        pricing: Arc::new(Plugins(Arc::clone(&pricing))),
+        pricing: Arc::new(Plugins { pricing: Arc::clone(&pricing), rules: Arc::clone(&rules) }),
     };
     Ok(Gateway {
         rules,
@@ -233,6 +239,7 @@ async fn assemble(
         organizations,
         books,
         pricing,
+        rollout,
         journal,
         upstream,
         metrics,
@@ -299,9 +306,15 @@ async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: boo
 
 async fn follow_changes(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    let told = |changed: &Changed| {
+        gateway.books.limits_changed(changed);
+        if *changed == Changed::Pricing {
+            gateway.rollout.wake();
+        }
+    };
     loop {
         ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
+        if let Err(error) = gateway.organizations.follow(told).await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ledger::{ChargeItem, Credits, EventDefinition, EventType, PlanName, PluginIdentity, Scalar, Signals};
+use ledger::{ChargeItem, Credits, EventDefinition, EventType, PlanName, PluginFile, PluginIdentity, Scalar, Signals};
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, Trap};
@@ -16,7 +16,9 @@ use crate::answer;
 use crate::engine::{self, Limits};
 use crate::error::{LoadError, PricingError};
 use crate::golden::Cases;
+use crate::load;
 use crate::options::Options;
+use crate::watch::Landed;
 
 pub(crate) mod bindings {
     //! Generated from `pricing-plugins/wit`, whose comments are the documentation.
@@ -76,12 +78,11 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Loads the file at `options.path`: reads, compiles aside, checks, tries, its golden cases included.
+    /// Loads the file at `options.path`: reads, checks its signature, compiles aside, tries, its golden cases included.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
-        let plugin = Self::load_untested(options)?;
-        let cases = Cases::beside(&options.path).map_err(LoadError::Golden)?;
-        plugin.must_pass(cases.as_ref())?;
-        Ok(plugin)
+        let Landed { plugin, cases, signature } = Landed::read(options)?;
+        let engine = engine::new(options).map_err(LoadError::Host)?;
+        load::prepare(PluginFile { content: plugin, cases, signature }, &engine, options)
     }
 
     /// Loads it without its golden cases: for whoever wants to see all that differs.
