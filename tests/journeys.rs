@@ -13,10 +13,14 @@
 mod world;
 
 mod access;
+mod adjustments;
 mod answers;
 mod bodies;
 mod credits;
+mod headers;
+mod idempotency;
 mod leaving;
+mod limits;
 mod outages;
 mod paths;
 mod plugins;
@@ -26,5 +30,7 @@ mod refusals;
 mod restarts;
 mod rollouts;
 mod seed;
+mod several;
 mod streams;
+mod tls;
 mod versions;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use access::Authenticator;
 use async_trait::async_trait;
 use ledger::{
-    BookSnapshot, Changed, Clock, Directory, EventType, OrganizationId, Period, PluginFile, Rollouts, UsageStore,
+    Adjustments, BookSnapshot, Changed, Clock, Credits, Directory, EventType, Hold, Limit, OrganizationId, Period,
+    PluginFile, Rollouts, StoreError, UsageStore,
 };
 use pricing::{Checked, LoadError};
 use refusal::Refusal;
@@ -21,6 +22,8 @@ pub struct Context {
     pub rollouts: Arc<dyn Rollouts>,
     /// Usage events and their sums.
     pub usage: Arc<dyn UsageStore>,
+    /// What operators give back and take.
+    pub adjustments: Arc<dyn Adjustments>,
     /// Who is calling.
     pub authenticator: Arc<Authenticator>,
     /// What time it is.
@@ -36,6 +39,17 @@ pub struct Context {
 pub trait Live: Send + Sync + 'static {
     /// The book of an organisation's period; `None` where none is open here: then the store's balance is the truth.
     async fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot>;
+    /// Sets credits aside in the live book until what an operator takes is in it; `None` where there is no such book: then
+    /// what the store knows decides.
+    async fn set_aside(
+        &self,
+        _id: &OrganizationId,
+        _period: Period,
+        _amount: Credits,
+        _limit: Limit,
+    ) -> Result<Option<Hold>, NotSetAside> {
+        Ok(None)
+    }
     /// Returns once every event settled before now is in the store, or after about a second.
     async fn caught_up(&self);
     /// Drops what is remembered of what changed. Awaited after each write, before its answer.
@@ -44,6 +58,17 @@ pub trait Live: Send + Sync + 'static {
     async fn quote(&self, _asked: Asked<'_>) -> Result<Priced, Refusal> {
         Err(quote::not_here())
     }
+}
+
+/// Why nothing is set aside.
+#[derive(Debug)]
+pub enum NotSetAside {
+    /// Less than that remains: so much.
+    Remaining(Credits),
+    /// The sums would leave 64 bits.
+    OutOfRange,
+    /// Nobody can say what remains.
+    Unknown(StoreError),
 }
 
 /// The pricing plugins as the operators are shown them.

@@ -35,7 +35,7 @@ mod quote;
 mod operators;
 
 pub use answer::Origin;
-pub use context::{Context, Live, PricingStatus};
+pub use context::{Context, Live, NotSetAside, PricingStatus};
 pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
 pub use openapi::document;

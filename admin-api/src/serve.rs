@@ -36,6 +36,7 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
         directory: store.clone(),
         rollouts: store.clone(),
         usage: store.clone(),
+        adjustments: store.clone(),
         authenticator,
         clock,
         live: Arc::new(NoLiveBook),

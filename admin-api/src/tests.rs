@@ -1,5 +1,6 @@
 //! The API through its router, over the real store and a clock that stands still.
 
+mod adjustments;
 mod http;
 mod live;
 mod operators;
@@ -93,6 +94,7 @@ impl World {
             directory: store.clone(),
             rollouts: store.clone(),
             usage: store.clone(),
+            adjustments: store.clone(),
             authenticator,
             clock: clock.clone(),
             live,
@@ -110,6 +112,15 @@ impl World {
         }
         world.operate("PUT", "/organizations/other/members/otto", Some(json!({ "role": "owner" }))).await.good();
         world
+    }
+
+    /// An operator's `POST` with an `Idempotency-Key`; none where it is empty.
+    async fn post(&self, path: &str, key: &str, body: &Value) -> Answered {
+        let mut request = self.request("root", "POST", &format!("/api/admin{path}"));
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
+        }
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     async fn send(&self, request: Request<Body>) -> Answered {
@@ -186,6 +197,7 @@ fn event(at: &str, user: &str, event_type: &str, credits: i64) -> UsageEvent {
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
         plan: None,
+        adjustment: None,
     }
 }
 

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{Asked, Live, Priced, PricingStatus, Which, unknown_call};
+use admin_api::{Asked, Live, NotSetAside, Priced, PricingStatus, Which, unknown_call};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Method;
 use journal::Journal;
-use ledger::{BookSnapshot, Changed, EventType, OrganizationId, Period, PluginFile};
+use ledger::{BookSnapshot, Changed, Credits, EventType, Hold, HoldRefused, Limit, OrganizationId, Period, PluginFile};
 use pricing::{Checked, LoadError, Pricing};
 use refusal::Refusal;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Notify;
 
-use crate::books::Books;
+use crate::books::{Books, NotHeld};
 use crate::organizations::Organizations;
 use crate::rollout::Follower;
 use crate::routes::{Matched, Route, Routes};
@@ -45,6 +45,20 @@ impl Live for Embedded {
         self.books.seen(id, period).await
     }
 
+    async fn set_aside(
+        &self,
+        id: &OrganizationId,
+        period: Period,
+        amount: Credits,
+        limit: Limit,
+    ) -> Result<Option<Hold>, NotSetAside> {
+        self.books.set_aside(id, period, amount, limit).await.map_err(|not_held| match not_held {
+            NotHeld::Refused(HoldRefused::Credits { available, .. }) => NotSetAside::Remaining(available),
+            NotHeld::Refused(_) => NotSetAside::OutOfRange,
+            NotHeld::Unknown(error) => NotSetAside::Unknown(error),
+        })
+    }
+
     async fn caught_up(&self) {
         self.hurry.notify_one();
         if tokio::time::timeout(CAUGHT_UP_WITHIN, self.journal.caught_up()).await.is_err() {
@@ -53,10 +67,11 @@ impl Live for Embedded {
     }
 
     async fn changed(&self, changed: &Changed) {
-        if let Err(error) = self.organizations.changed(changed).await {
-            tracing::error!(%error, "a change arrives late");
+        for arrived in [self.organizations.changed(changed).await, self.books.changed(changed).await] {
+            if let Err(error) = arrived {
+                tracing::error!(%error, "a change arrives late");
+            }
         }
-        self.books.limits_changed(changed);
         if *changed == Changed::Pricing {
             self.rollout.catch_up().await;
         }

@@ -11,6 +11,7 @@ use pricing::Pricing;
 
 use crate::books::Books;
 use crate::metrics::Metrics;
+use crate::once::Once;
 use crate::organizations::Organizations;
 use crate::rollout::Follower;
 use crate::room::Room;
@@ -31,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// The admin API, for its paths on the gateway's own port.
     pub(crate) own: axum::Router,
+    /// The keys of calls that may be sent more than once.
+    pub(crate) once: Arc<Once>,
     /// For bodies that are coming, and for calls.
     pub(crate) room: Room,
     pub(crate) shutting_down: Arc<AtomicBool>,
@@ -46,7 +49,6 @@ impl Gateway {
     pub(crate) fn ready(&self) -> Result<(), &'static str> {
         match self.journal.health() {
             _ if self.is_shutting_down() => Err("shutting down"),
-            _ if !self.books.may_spend() => Err("the database is not owned by this gateway now"),
             Health::Accepting => Ok(()),
             Health::Refusing(why) => Err(why),
         }

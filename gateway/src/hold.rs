@@ -13,6 +13,7 @@ use crate::authorize::Permit;
 use crate::books::NotHeld;
 use crate::call::Call;
 use crate::gateway::Gateway;
+use crate::once::{self, Claim};
 use crate::quote::Quoted;
 use crate::read::RequestBody;
 use crate::routes::Route;
@@ -59,7 +60,7 @@ impl OpenHold {
 /// Holds the quote if the period's grant allows it.
 pub(crate) async fn open(
     gateway: &Gateway,
-    call: &Call,
+    call: &mut Call,
     permit: Permit,
     quoted: Quoted,
     route: &Route,
@@ -68,10 +69,9 @@ pub(crate) async fn open(
     if gateway.is_shutting_down() {
         return Err(Refusal::ShuttingDown.into());
     }
-    if !gateway.books.may_spend() {
-        return Err(Refusal::StoreUnavailable.into());
-    }
-    let now = gateway.clock.now();
+    // A call with a key has its event's id, and so its time, already.
+    let id = call.once.as_ref().map_or_else(|| UsageEventId::new(gateway.clock.now()), Claim::event);
+    let now = id.moment().unwrap_or_else(|| gateway.clock.now());
     let period = Period::of(now);
     let (organization, plan) = (&permit.record().organization, &permit.record().plan);
     let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
@@ -84,7 +84,7 @@ pub(crate) async fn open(
         }
     })?;
     let mut event = UsageEvent {
-        id: UsageEventId::new(now),
+        id,
         organization_id: organization.organization_id.clone(),
         user_id: permit.member().user_id.clone(),
         event_type: route.event_type.clone(),
@@ -104,6 +104,7 @@ pub(crate) async fn open(
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
         plan: Some(PricedPlan { name: plan.plan.clone(), version: plan.version }),
+        adjustment: None,
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
         event.credits = event.held;
@@ -112,6 +113,7 @@ pub(crate) async fn open(
         tracing::error!(%error, "a hold cannot be written to the journal");
         Refusal::JournalUnavailable
     })?;
+    once::journaled(call);
     let terms = Terms::of(permit.record());
     let plan = plan.plan.clone();
     Ok(OpenHold { hold, event, terms, plan, quoted })

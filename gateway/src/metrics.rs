@@ -50,6 +50,8 @@ pub(crate) struct Metrics {
     plugin_rejections: IntCounterVec,
     versions: Versions,
     reloads: IntCounterVec,
+    idempotency: IntCounterVec,
+    turned_away: IntCounter,
     routes: Names,
 }
 
@@ -162,10 +164,12 @@ impl Metrics {
                 count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])
             ),
             versions: Versions::new(&r)?,
+            turned_away: register!(r, IntCounter::new("gateway_connections_turned_away_total", "Connections too many")),
             reloads: register!(
                 r,
                 count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])
             ),
+            idempotency: repeats(&r)?,
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -200,6 +204,7 @@ impl Metrics {
         let outcome = match (call.refused, call.charge) {
             (Some(_), _) => "refused",
             (None, Some(charge)) => charge.outcome.as_str(),
+            (None, None) if call.repeated => "repeated",
             (None, None) => "passed",
         };
         self.requests.with_label_values(&[&*call.route, method, class, outcome]).inc();
@@ -232,6 +237,16 @@ impl Metrics {
         self.reloads.with_label_values(&[if taken { "taken" } else { "refused" }]).inc();
     }
 
+    /// A call that carries a key: the first of it, a repeat, or the code of a refusal.
+    pub(crate) fn repeated(&self, result: &'static str) {
+        self.idempotency.with_label_values(&[result]).inc();
+    }
+
+    /// A connection was closed because there were too many.
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.inc();
+    }
+
     /// Gauges, as they are now.
     pub(crate) fn sample(&self, holds_open: u64, journal: &journal::Stats, now: Timestamp) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -252,6 +267,12 @@ impl Metrics {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
+}
+
+/// What became of calls that carry a key.
+fn repeats(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let help = "Metered calls with an Idempotency-Key, by what became of them";
+    Ok(register!(registry, IntCounterVec::new(Opts::new("gateway_idempotency_total", help), &["result"])))
 }
 
 impl journal::Observer for Metrics {

@@ -11,6 +11,9 @@ use ledger::{
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
+use crate::books::Books;
+use crate::rollout::Follower;
+
 /// Organisations kept in memory. One more drops the least used one, which is read again at need.
 const ORGANIZATIONS_MAX: usize = 20_000;
 
@@ -113,11 +116,14 @@ impl Organizations {
         Ok(())
     }
 
-    /// Learns what other processes changed since the last look, and tells of it.
-    pub(crate) async fn follow(&self, told: impl Fn(&Changed)) -> Result<(), StoreError> {
+    /// Learns what other processes changed since the last look, and tells the books and the rollout of it.
+    pub(crate) async fn follow(&self, books: &Books, rollout: &Follower) -> Result<(), StoreError> {
         for (revision, changed) in self.directory.changes_since(self.revision.load(Ordering::SeqCst)).await? {
             self.changed(&changed).await?;
-            told(&changed);
+            books.changed(&changed).await?;
+            if changed == Changed::Pricing {
+                rollout.wake();
+            }
             self.revision.store(revision, Ordering::SeqCst);
         }
         Ok(())

@@ -172,7 +172,7 @@ pub(crate) async fn upload(
         uploaded_by: change.actor.user_id.clone(),
     };
     let kept = context.rollouts.put_plugin(&plugin, &file, &reason.0, &change).await?;
-    let too_many = || Refusal::Conflict {
+    let too_many = || Refusal::StepRefused {
         code: "too_many_plugins",
         why: "As many plugins are kept as there may be; none is dropped, since usage events name them.".to_owned(),
     };
@@ -206,7 +206,7 @@ pub(crate) async fn step(
     let made = context.rollouts.step(&step, &context.pricing.in_use(), &reason, &change).await?;
     let rollout = made.map_err(|refused| match refused {
         StepRefused::UnknownPlugin(_) => Refusal::NotFound("plugin"),
-        other => Refusal::Conflict { code: other.code(), why: sentence(&other) },
+        other => Refusal::StepRefused { code: other.code(), why: sentence(&other) },
     })?;
     context.live.changed(&Changed::Pricing).await;
     Ok(Json(StepAnswer { success: true, rollout }))

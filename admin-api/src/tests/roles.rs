@@ -90,7 +90,7 @@ async fn nobody_reaches_a_route_without_a_credential() {
             }
         }
     }
-    assert_eq!(routes, 24);
+    assert_eq!(routes, 26);
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ fn event() -> UsageEvent {
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
         plan: None,
+        adjustment: None,
     }
 }
 

@@ -9,8 +9,11 @@ mod auth;
 mod database;
 mod document;
 mod faults;
+mod headers;
+mod idempotency;
 mod inspected;
 mod journal;
+mod limits;
 mod log;
 mod places;
 mod pricing;
@@ -29,8 +32,11 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use database::Database;
 pub use faults::{Fault, Faults};
+pub use headers::{Credentials, Forwarded, Headers, Network};
+pub use idempotency::Idempotency;
 pub use inspected::Inspected;
 pub use journal::Journal;
+pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use pricing::Pricing;
 pub use routes::{Route, TextJoin};
@@ -46,6 +52,10 @@ use document::Document;
 pub struct Settings {
     /// `[server]`
     pub server: Server,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[headers]`
+    pub headers: Headers,
     /// `[upstream]`
     pub upstream: Upstream,
     /// `[admin]`
@@ -60,6 +70,8 @@ pub struct Settings {
     pub pricing: Pricing,
     /// `[settlement]`
     pub settlement: Settlement,
+    /// `[idempotency]`
+    pub idempotency: Idempotency,
     /// `[log]`
     pub log: Log,
     /// `[[routes]]`
@@ -87,6 +99,8 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
     let mut document = Document::read(name, text, env)?;
     let settings = Settings {
         server: Server::read(&mut document),
+        limits: Limits::read(&mut document),
+        headers: Headers::read(&mut document),
         upstream: Upstream::read(&mut document),
         admin: Admin::read(&mut document),
         database: Database::read(&mut document),
@@ -94,6 +108,7 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
         auth: Auth::read(&mut document),
         pricing: Pricing::read(&mut document),
         settlement: Settlement::read(&mut document),
+        idempotency: Idempotency::read(&mut document),
         log: Log::read(&mut document),
         routes: routes::read(&mut document),
     };
@@ -124,6 +139,10 @@ impl Settings {
             ("server.listen", self.server.listen != other.server.listen),
             ("server.max_in_flight", self.server.max_in_flight != other.server.max_in_flight),
             ("server.max_arriving", self.server.max_arriving != other.server.max_arriving),
+            ("server.tls", self.server.tls_files() != other.server.tls_files()),
+            ("server.http2", self.server.http2 != other.server.http2),
+            ("limits.connections", self.limits.connections != other.limits.connections),
+            ("limits.http2_streams", self.limits.http2_streams != other.limits.http2_streams),
             ("server.threads", self.server.threads != other.server.threads),
             ("server.shutdown_grace", self.server.shutdown_grace != other.server.shutdown_grace),
             (
@@ -135,6 +154,7 @@ impl Settings {
             ("journal", self.journal != other.journal),
             ("auth", self.auth != other.auth),
             ("pricing", self.pricing != other.pricing),
+            ("idempotency", self.idempotency != other.idempotency),
             ("log", self.log != other.log),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -32,6 +32,7 @@ fn event(number: u64) -> UsageEvent {
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
         plan: None,
+        adjustment: None,
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
     const BEGIN_SNAPSHOT: &'static str;
     /// Begins a transaction that adds events.
     const BEGIN_APPLY: &'static str;
+    /// Begins a transaction about keys of calls, which outlasts a power cut once it is committed.
+    const BEGIN_KEYS: &'static str;
     /// Begins a transaction that changes the directory. There is one at a time, so that what it reads holds until it
     /// writes, and revisions become visible in their order.
     const BEGIN_CHANGE: &'static str;

@@ -16,7 +16,7 @@ use crate::ops::rollups::Rollups;
 use crate::sql_store::{SqlStore, commit};
 
 /// How often a transaction is begun in all, where the next try may well succeed.
-const ATTEMPTS: u32 = 4;
+pub(crate) const ATTEMPTS: u32 = 4;
 
 #[async_trait]
 impl<D> UsageStore for SqlStore<D>

@@ -89,6 +89,7 @@ fn event(
         endpoint: "/api/organizations/{orgId}/demo".into(),
         upstream_status: Some(200),
         plan: None,
+        adjustment: None,
     })
 }
 
