@@ -24,7 +24,7 @@ pub(crate) use request::Request;
 pub(crate) use tls::{TlsClient, tls_file};
 
 /// The annotated configuration: journeys go through the routes that are shipped.
-const ANNOTATED: &str = include_str!("../config/gateway.toml");
+pub(crate) const ANNOTATED: &str = include_str!("../config/gateway.toml");
 const SECRET: &str = "a secret of the journeys, which is long enough";
 const ISSUER: &str = "https://id.journeys.example";
 /// When every world begins.
@@ -184,7 +184,7 @@ impl World {
         Options::from_settings(&settings).unwrap()
     }
 
-    fn database_url(&self) -> String {
+    pub(crate) fn database_url(&self) -> String {
         let file = || format!("sqlite:{}", self.folder.path().join("usage.db").display());
         self.database.as_ref().map_or_else(file, |database| database.url())
     }

@@ -130,7 +130,7 @@ impl Books {
             (Some(leases), Changed::Organization(id)) => leases.limits_changed(Some(id)),
             (Some(leases), Changed::Plan(_)) => leases.limits_changed(None),
             (None, Changed::Organization(id)) => self.read_adjusted(id).await?,
-            (None, Changed::Plan(_)) | (_, Changed::EventDefinition(_)) => {}
+            (None, Changed::Plan(_)) | (_, Changed::EventDefinition(_) | Changed::Pricing) => {}
         }
         Ok(())
     }

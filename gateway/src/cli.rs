@@ -84,7 +84,7 @@ With --json there is a JSON object a line, the total last.")]
 Gateways do the same in the background, when they start and every fifteen minutes; it may run beside them. On SQLite
 there is nothing to do. The exit status is 0 where all was done.")]
     Maintain(maintain::Maintain),
-    /// Look at a pricing plugin and try it, without a gateway.
+    /// Look at a pricing plugin and try it, without a gateway; let it set prices, step by step.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ledger::{
-    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, Spender, UsageEvent, UsageEventId,
+    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, PricedPlan, Spender, UsageEvent,
+    UsageEventId,
 };
 use payload::usage::UsageReader;
 use pricing::Active;
@@ -75,7 +76,7 @@ pub(crate) async fn open(
     let id = call.once.as_ref().map_or_else(|| UsageEventId::new(gateway.clock.now()), Claim::event);
     let now = id.moment().unwrap_or_else(|| gateway.clock.now());
     let period = Period::of(now);
-    let organization = &permit.record().organization;
+    let (organization, plan) = (&permit.record().organization, &permit.record().plan);
     let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
     let member = permit.member();
     let by = Spender { user_id: member.user_id.clone(), limit: permit.record().member_limit(member) };
@@ -103,12 +104,12 @@ pub(crate) async fn open(
         items: quoted.quote.items.clone(),
         plugin: Arc::clone(quoted.plugin.identity()),
         signals: body.extracted.signals.clone(),
-        plan: Some(permit.record().plan.plan.clone()),
         answer: None,
         session_id: body.extracted.session.clone(),
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
+        plan: Some(PricedPlan { name: plan.plan.clone(), version: plan.version }),
         adjustment: None,
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
@@ -120,7 +121,7 @@ pub(crate) async fn open(
     })?;
     once::journaled(call);
     let terms = Terms::of(permit.record());
-    let plan = permit.record().plan.plan.clone();
+    let plan = plan.plan.clone();
     Ok(OpenHold { hold, event, terms, plan, reader: Arc::clone(&route.reader), quoted })
 }
 

@@ -48,6 +48,7 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
+mod rollout;
 mod serve;
 mod uptime;
 

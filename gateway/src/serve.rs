@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
+use crate::rollout::Follower;
 use crate::room::Room;
 use crate::tls::Tls;
 use crate::upstream::Upstream;
@@ -92,6 +93,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         background.spawn(Arc::clone(leases).run());
     }
     background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
+    background.spawn(Arc::clone(&gateway.rollout).run());
     background.spawn(background::follow_changes(Arc::clone(&gateway)));
     background.spawn(background::sample(Arc::clone(&gateway)));
     background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
@@ -241,11 +243,14 @@ async fn assemble(
     // Compiling takes a while and must not hold a worker.
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
+    let rollout = Follower::open(Arc::clone(&pricing), store.clone(), Arc::clone(&clock)).await;
+    let rollout = rollout.context("the plugin that the database says is active")?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
     let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
         rules: Arc::clone(&rules),
         pricing: Arc::clone(&pricing),
+        rollout: Arc::clone(&rollout),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -253,12 +258,13 @@ async fn assemble(
     };
     let context = admin_api::Context {
         directory: store.clone(),
+        rollouts: store.clone(),
         usage: store.clone(),
         adjustments: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
-        pricing: Arc::new(Plugins(Arc::clone(&pricing))),
+        pricing: Arc::new(Plugins { pricing: Arc::clone(&pricing), rules: Arc::clone(&rules) }),
     };
     let (keys, meter) = (store.clone(), Arc::clone(&metrics));
     let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
@@ -272,6 +278,7 @@ async fn assemble(
         organizations,
         books,
         pricing,
+        rollout,
         journal,
         upstream,
         metrics,

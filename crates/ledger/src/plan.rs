@@ -23,9 +23,17 @@ pub struct Plan {
     pub limits: UsageLimits,
     /// What the plan advertises.
     pub features: Vec<String>,
+    /// Counts up with every change; 1 is the first. Written by the store.
+    #[serde(default = "Plan::first_version")]
+    pub version: i64,
 }
 
 impl Plan {
+    /// Plans that were written before they had versions are the first one.
+    const fn first_version() -> i64 {
+        1
+    }
+
     /// The limits in force for an organisation on this plan: its own, else the plan's.
     pub fn limits_with(&self, own: &UsageLimits) -> UsageLimits {
         let of_plan = UsageLimits { monthly_credits: Some(self.monthly_credits), ..self.limits.clone() };

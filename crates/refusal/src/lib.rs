@@ -97,6 +97,20 @@ pub enum Refusal {
     UpstreamTimeout,
     /// The plugin has no price for this call.
     PricingUnavailable,
+    /// What is uploaded is no pricing plugin: a fixed name for why, and a sentence.
+    PluginRejected {
+        /// The cause, one of a fixed set.
+        cause: &'static str,
+        /// Why, for people.
+        why: String,
+    },
+    /// A step that leads nowhere: the code, and a sentence.
+    StepRefused {
+        /// The stable name.
+        code: &'static str,
+        /// Why, for people.
+        why: String,
+    },
     /// The plugin declines this call, in its own words.
     PricingRefused(String),
     /// The charge cannot be written down.
@@ -146,10 +160,13 @@ impl Refusal {
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::BodyTimeout => 408,
-            Self::Conflict(_) | Self::IdempotencyInProgress | Self::IdempotencyAnswerNotKept { .. } => 409,
+            Self::StepRefused { .. }
+            | Self::Conflict(_)
+            | Self::IdempotencyInProgress
+            | Self::IdempotencyAnswerNotKept { .. } => 409,
             Self::BodyTooLarge(_) => 413,
             Self::TargetTooLong(_) => 414,
-            Self::PricingRefused(_) | Self::IdempotencyKeyReused => 422,
+            Self::PricingRefused(_) | Self::PluginRejected { .. } | Self::IdempotencyKeyReused => 422,
             Self::TooManyInFlight
             | Self::TooManyInFlightOf(_)
             | Self::TooManyCalls { .. }
@@ -193,6 +210,8 @@ impl Refusal {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::PricingUnavailable => "pricing_unavailable",
             Self::PricingRefused(_) => "pricing_refused",
+            Self::PluginRejected { .. } => "plugin_rejected",
+            Self::StepRefused { code, .. } => code,
             Self::JournalUnavailable => "journal_unavailable",
             Self::StoreUnavailable => "store_unavailable",
             Self::ShuttingDown => "shutting_down",
@@ -204,7 +223,10 @@ impl Refusal {
         match self {
             Self::PathNotCanonical(why) => format!("The path is ambiguous: it has {why}.").into(),
             Self::InvalidJson(why) => format!("The body is not valid JSON: {why}.").into(),
-            Self::InvalidRequest(why) | Self::Conflict(why) | Self::HeaderTooLarge(why) => why.into(),
+            Self::InvalidRequest(why)
+            | Self::Conflict(why)
+            | Self::StepRefused { why, .. }
+            | Self::HeaderTooLarge(why) => why.into(),
             Self::Unauthenticated => "Sign in: a valid credential is required.".into(),
             Self::Forbidden => "You may not do this in this organization.".into(),
             Self::NotFound(what) => format!("There is no such {what}.").into(),
@@ -259,6 +281,7 @@ impl Refusal {
             Self::UpstreamTimeout => "The AI service did not answer in time.".into(),
             Self::PricingUnavailable => "This call cannot be priced at the moment; nothing was charged.".into(),
             Self::PricingRefused(why) => format!("This call is not offered: {why}").into(),
+            Self::PluginRejected { why, .. } => format!("The plugin is not taken: {why}.").into(),
             Self::JournalUnavailable => "Charges cannot be recorded at the moment; nothing was charged.".into(),
             Self::StoreUnavailable => "The organization's data cannot be reached at the moment.".into(),
             Self::ShuttingDown => "The gateway is restarting; try again shortly.".into(),
@@ -317,6 +340,7 @@ impl Serialize for Body<'_> {
                 map.serialize_entry("callLimit", limit)?;
                 map.serialize_entry("resetsAt", resets_at)?;
             }
+            Refusal::PluginRejected { cause, .. } => map.serialize_entry("cause", cause)?,
             Refusal::IdempotencyAnswerNotKept { event } => map.serialize_entry("usageEventId", event)?,
             _ => {}
         }

@@ -15,6 +15,7 @@ mod ops;
 mod postgres;
 mod price_list;
 mod reconciliation;
+mod rollouts;
 mod sql_store;
 mod sqlite;
 mod usage;

@@ -14,7 +14,7 @@ use store::{Occupancy, OpenError};
 
 use super::run::runtime;
 use super::{Failure, configuration, say};
-use crate::options::{RESERVED, pricing_options, store_options};
+use crate::options::{RESERVED, store_options};
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let mut inspected = configuration::inspect(file).map_err(|faults| Failure::Faults(lines(&faults.0)))?;
@@ -92,11 +92,21 @@ fn plugin(inspected: &mut Inspected) -> Option<Plugin> {
         return None;
     }
     let path = inspected.settings.pricing.plugin.display().to_string();
-    let loaded = pricing_options(&inspected.settings.pricing).map(|options| Plugin::load(&options));
+    let loaded = admin_api::pricing_options(&inspected.settings.pricing).map(|options| Plugin::load(&options));
     let why = match loaded {
         Ok(Ok(plugin)) => return Some(plugin),
         Ok(Err(error)) => error.to_string(),
-        Err(error) => format!("{error:#}"),
+        Err(error) => {
+            let why = format!("{error:#}");
+            let keys = why.strip_prefix("pricing.signing_keys");
+            let keys = keys.map(|rest| rest.split("; allowed: ").next().unwrap_or(rest).to_owned());
+            if let Some(what) = keys {
+                let allowed = "ed25519 public keys in base64, as openssl pkey -pubout prints them";
+                inspected.fault("pricing.signing_keys", &what, allowed);
+                return None;
+            }
+            why
+        }
     };
     inspected.fault("pricing.plugin", &format!("{path}: {why}"), "a pricing plugin's file");
     None

@@ -1,4 +1,6 @@
-//! `gateway plugin`: the pricing team's tools, which need no gateway.
+//! `gateway plugin`: the pricing team's tools, which need no gateway, and the life of a plugin (`rollout`).
+
+pub(super) mod rollout;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -35,6 +37,8 @@ pub(super) enum Plugin {
         #[arg(long)]
         cases: Option<PathBuf>,
     },
+    #[command(flatten)]
+    Life(rollout::Life),
 }
 
 #[derive(Args)]
@@ -72,6 +76,7 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
         Plugin::Inspect { file } => inspect(file),
         Plugin::Quote(args) => quote(args),
         Plugin::Test { file, cases } => test(file, cases.as_deref()),
+        Plugin::Life(life) => rollout::run(life),
     }
 }
 
