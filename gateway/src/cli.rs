@@ -79,6 +79,11 @@ With --json there is a JSON object a line, the total last.")]
     Plugin(plugin::Plugin),
 }
 
+/// What is logged at this level: no more than that, and never what libraries would say of headers.
+pub fn log_filter(level: &str) -> String {
+    logging::capped(level)
+}
+
 /// Runs the program.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match (cli.command, cli.run) {
