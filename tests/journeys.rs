@@ -13,21 +13,25 @@
 mod world;
 
 mod access;
+mod adjustments;
 mod answers;
 mod bodies;
 mod credits;
 mod forgeries;
 mod headers;
 mod hostile;
+mod idempotency;
 mod leaving;
 mod limits;
 mod outages;
 mod paths;
 mod plugins;
 mod protocols;
+mod quotes;
 mod refusals;
 mod restarts;
 mod secrets;
 mod seed;
+mod several;
 mod streams;
 mod tls;

@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 
 /// Logs and counts a request that has ended, one way or the other.
 pub(crate) fn write(gateway: &Gateway, session: &Session, error: Option<&pingora::Error>, call: &mut Call) {
-    call.place = None;
+    (call.place, call.once) = (None, None);
     let status = session.response_written().map_or(0, |header| header.status.as_u16());
     let took = call.started.elapsed();
     gateway.metrics.request(session.req_header().method.as_str(), call, status, took);
@@ -28,6 +28,7 @@ pub(crate) fn write(gateway: &Gateway, session: &Session, error: Option<&pingora
         duration_ms = millis(took),
         backend_ms = millis(call.backend),
         bytes_sent = session.body_bytes_sent(),
+        repeated = call.repeated,
         client_left = call.client_left,
         error = error.map(|error| tracing::field::display(error.etype().as_str())),
         "request"

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use journal::Journal;
 use ledger::{InstanceId, LeaseStore, StoreError, UsageEvent, UsageStore};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metrics::Metrics;
 
@@ -36,52 +37,121 @@ impl Destination {
             Self::Leased(store, instance) => store.apply_leased(*instance, events).await,
         }
     }
+
+    async fn persist(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Whole(store) => store.persist().await,
+            // Leases are granted by databases whose transactions last.
+            Self::Leased(..) => Ok(()),
+        }
+    }
 }
 
-/// Applies events for ever, at once where somebody waits for them (`hurry`). Ends only when its task is dropped; what was not applied is in the journal.
-pub(crate) async fn run(journal: Journal, store: Destination, metrics: Arc<Metrics>, hurry: Arc<Notify>) {
+/// How long applied events stay in the journal too, at most, because the store may lose them in a power cut. Persisting costs
+/// about the same for a few as for thousands.
+const PERSIST_EVERY: Duration = Duration::from_secs(5);
+/// How many of them, at most: some 50 MB of journal.
+const PERSIST_EVENTS_MAX: u64 = 20_000;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What was applied and not persisted.
+struct Pending {
+    events: u64,
+    due: Instant,
+}
+
+impl Pending {
+    fn none() -> Self {
+        Self { events: 0, due: Instant::now() + PERSIST_EVERY }
+    }
+
+    fn is_due(&self) -> bool {
+        self.events >= PERSIST_EVENTS_MAX || (self.events > 0 && Instant::now() >= self.due)
+    }
+}
+
+/// Applies events for ever, at once where somebody waits for them (`hurry`), and persists them now and then. Ends only when
+/// its task is dropped; what was not applied or not persisted is in the journal.
+///
+/// `failures` counts what failed, for whoever has to know whether it is of use to wait.
+pub(crate) async fn run(
+    journal: Journal,
+    store: Destination,
+    metrics: Arc<Metrics>,
+    hurry: Arc<Notify>,
+    failures: watch::Sender<u64>,
+) {
     let mut wait = RETRY_FIRST;
+    let mut pending = Pending::none();
     loop {
-        let first = journal.unapplied(1).await.map(drop);
-        // Where a whole batch waits already, nobody waits for more.
-        if journal.stats().unapplied < BATCH_EVENTS_MAX.into() {
-            // Whoever came to hurry before there was anything is served with what there is now.
-            let _ = tokio::time::timeout(LINGER, hurry.notified()).await;
-        }
-        let applied = match first {
-            Ok(()) => apply_next(&journal, &store).await,
-            Err(closed) => Err(closed.into()),
-        };
-        match applied {
+        match step(&journal, &store, &hurry, &mut pending).await {
             Ok(applied) => {
                 metrics.applied(applied);
                 wait = RETRY_FIRST;
             }
             Err(error) => {
                 tracing::error!(error = %error, source = ?error.source(), retry_in_ms = wait.as_millis(), "usage events wait in the journal");
+                failures.send_modify(|failures| *failures = failures.saturating_add(1));
                 // Whoever waits for a report has it tried again at once.
-                let _ = tokio::time::timeout(wait, hurry.notified()).await;
+                let _ = timeout(wait, hurry.notified()).await;
                 wait = wait.saturating_mul(2).min(RETRY_LONGEST);
             }
         }
     }
 }
 
+/// Waits for events and applies a batch, or persists what was applied; answers how many were applied.
+async fn step(journal: &Journal, store: &Destination, hurry: &Notify, pending: &mut Pending) -> Result<u64, Failure> {
+    if pending.is_due() {
+        persist(journal, store).await?;
+        *pending = Pending::none();
+    }
+    // Where nothing was applied, there is nothing to persist either, however long the wait.
+    let first = async {
+        match pending.events {
+            0 => Ok(journal.unapplied(1).await),
+            _ => timeout_at(pending.due, journal.unapplied(1)).await,
+        }
+    };
+    let Ok(first) = first.await else { return Ok(0) };
+    first?;
+    // Where a whole batch waits already, nobody waits for more.
+    if journal.stats().unapplied < BATCH_EVENTS_MAX.into() {
+        // Whoever came to hurry before there was anything is served with what there is now.
+        let _ = timeout(LINGER, hurry.notified()).await;
+    }
+    if pending.events == 0 {
+        pending.due = Instant::now() + PERSIST_EVERY;
+    }
+    let applied = apply_next(journal, store).await?;
+    pending.events = pending.events.saturating_add(applied);
+    Ok(applied)
+}
+
 /// Applies what an earlier life of this gateway left in the journal, before the first call is taken.
-pub(crate) async fn replay(
-    journal: &Journal,
-    store: &Destination,
-) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn replay(journal: &Journal, store: &Destination) -> Result<u64, Failure> {
     let mut replayed: u64 = 0;
     while journal.stats().unapplied > 0 {
         replayed = replayed.saturating_add(apply_next(journal, store).await?);
     }
+    if replayed > 0 {
+        persist(journal, store).await?;
+    }
     Ok(replayed)
 }
 
-async fn apply_next(journal: &Journal, store: &Destination) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+/// Has the store persist what it was given, and the journal forget it.
+pub(crate) async fn persist(journal: &Journal, store: &Destination) -> Result<(), Failure> {
+    let taken = journal.taken_so_far();
+    store.persist().await?;
+    journal.persisted(taken).await?;
+    Ok(())
+}
+
+async fn apply_next(journal: &Journal, store: &Destination) -> Result<u64, Failure> {
     let batch = journal.unapplied(BATCH_EVENTS_MAX.into()).await?;
     store.apply(&batch.events).await?;
-    journal.applied(&batch).await?;
+    journal.taken(&batch);
     Ok(u64::try_from(batch.events.len()).unwrap_or(u64::MAX))
 }

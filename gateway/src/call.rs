@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ledger::{Credits, Outcome, RequestId, UsageEventId};
 use uuid::Uuid;
 
+use crate::once::Claim;
 use crate::passing::Recognised;
 use crate::room::Place;
 
@@ -27,6 +28,10 @@ pub(crate) struct Call {
     pub(crate) client_left: bool,
     /// The organisation, for the access log only: set in `identify`.
     pub(crate) organization: Option<String>,
+    /// The key that the call has claimed: set in `once`, told of the call's fate in `hold` and `settle`.
+    pub(crate) once: Option<Claim>,
+    /// Whether an earlier answer was given again: set in `once`.
+    pub(crate) repeated: bool,
     /// The place among the calls in flight: set in `journey` once the body is there, given back when the call ends.
     pub(crate) place: Option<Place>,
     /// Who was recognised, for the backend: set in `journey`.
@@ -52,6 +57,8 @@ impl Call {
             charge: None,
             client_left: false,
             organization: None,
+            once: None,
+            repeated: false,
             place: None,
             recognised: None,
         }

@@ -11,6 +11,7 @@ use pricing::Pricing;
 
 use crate::books::Books;
 use crate::metrics::Metrics;
+use crate::once::Once;
 use crate::organizations::Organizations;
 use crate::room::Room;
 use crate::rules::Rules;
@@ -19,7 +20,7 @@ use crate::upstream::Upstream;
 /// Everything that a call needs.
 pub(crate) struct Gateway {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) rules: Arc<ArcSwap<Rules>>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) organizations: Arc<Organizations>,
     pub(crate) books: Arc<Books>,
@@ -29,6 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// The admin API, for its paths on the gateway's own port.
     pub(crate) own: axum::Router,
+    /// The keys of calls that may be sent more than once.
+    pub(crate) once: Arc<Once>,
     /// For bodies that are coming, and for calls.
     pub(crate) room: Room,
     pub(crate) shutting_down: Arc<AtomicBool>,
@@ -44,7 +47,6 @@ impl Gateway {
     pub(crate) fn ready(&self) -> Result<(), &'static str> {
         match self.journal.health() {
             _ if self.is_shutting_down() => Err("shutting down"),
-            _ if !self.books.may_spend() => Err("the database is not owned by this gateway now"),
             Health::Accepting => Ok(()),
             Health::Refusing(why) => Err(why),
         }

@@ -13,6 +13,9 @@ pub(crate) const CREDITS_CONSUMED: HeaderName = HeaderName::from_static("x-credi
 /// What is left after it; -1 where there is no limit.
 pub(crate) const CREDITS_REMAINING: HeaderName = HeaderName::from_static("x-credits-remaining");
 
+/// Whether an answer is given again.
+pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -52,7 +55,7 @@ pub(crate) fn strip_from_answer(answer: &mut ResponseHeader) {
     for name in nominated(answer.headers.get_all(header::CONNECTION).iter()) {
         answer.remove_header(&name);
     }
-    for name in HOP_BY_HOP.iter().chain(&[USAGE_EVENT_ID, CREDITS_CONSUMED, CREDITS_REMAINING]) {
+    for name in HOP_BY_HOP.iter().chain(&[USAGE_EVENT_ID, CREDITS_CONSUMED, CREDITS_REMAINING, IDEMPOTENCY_REPLAYED]) {
         answer.remove_header(name);
     }
 }

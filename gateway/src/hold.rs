@@ -12,6 +12,7 @@ use crate::authorize::Permit;
 use crate::books::NotHeld;
 use crate::call::Call;
 use crate::gateway::Gateway;
+use crate::once::{self, Claim};
 use crate::quote::Quoted;
 use crate::read::RequestBody;
 use crate::routes::Route;
@@ -58,7 +59,7 @@ impl OpenHold {
 /// Holds the quote if the period's grant allows it.
 pub(crate) async fn open(
     gateway: &Gateway,
-    call: &Call,
+    call: &mut Call,
     permit: Permit,
     quoted: Quoted,
     route: &Route,
@@ -67,10 +68,9 @@ pub(crate) async fn open(
     if gateway.is_shutting_down() {
         return Err(Refusal::ShuttingDown.into());
     }
-    if !gateway.books.may_spend() {
-        return Err(Refusal::StoreUnavailable.into());
-    }
-    let now = gateway.clock.now();
+    // A call with a key has its event's id, and so its time, already.
+    let id = call.once.as_ref().map_or_else(|| UsageEventId::new(gateway.clock.now()), Claim::event);
+    let now = id.moment().unwrap_or_else(|| gateway.clock.now());
     let period = Period::of(now);
     let organization = &permit.record().organization;
     let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
@@ -83,7 +83,7 @@ pub(crate) async fn open(
         }
     })?;
     let mut event = UsageEvent {
-        id: UsageEventId::new(now),
+        id,
         organization_id: organization.organization_id.clone(),
         user_id: permit.member().user_id.clone(),
         event_type: route.event_type.clone(),
@@ -102,6 +102,7 @@ pub(crate) async fn open(
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
+        adjustment: None,
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
         event.credits = event.held;
@@ -110,6 +111,7 @@ pub(crate) async fn open(
         tracing::error!(%error, "a hold cannot be written to the journal");
         Refusal::JournalUnavailable
     })?;
+    once::journaled(call);
     let terms = Terms::of(permit.record());
     let plan = permit.record().plan.plan.clone();
     Ok(OpenHold { hold, event, terms, plan, quoted })

@@ -13,7 +13,7 @@ use crate::pace::Pair;
 use crate::passing::Recognised;
 use crate::routes::Route;
 use crate::stop::Stop;
-use crate::{authorize, forward, hold, identify, quote, read, relay};
+use crate::{authorize, forward, hold, identify, once, quote, read, relay};
 
 /// Takes a metered request from the caller's credential to the answer's last byte.
 pub(crate) async fn paid(
@@ -29,6 +29,7 @@ pub(crate) async fn paid(
     let body = read::body(gateway, session, &route).await?;
     call.place = Some(gateway.room.place(pair, gateway.rules.load().paces, gateway.clock.now())?);
     let permit = authorize::paying(member)?;
+    once::first(gateway, session, call, &permit, &route, &body).await?;
     let quote = quote::price(gateway, &permit, &route, &body)?;
     let hold = hold::open(gateway, call, permit, quote, &route, &body).await?;
     call.recognised.iter_mut().for_each(|recognised| recognised.event = Some(hold.event.id));

@@ -12,6 +12,7 @@ mod forward;
 mod hold;
 mod identify;
 mod journey;
+mod once;
 mod quote;
 mod read;
 mod relay;
@@ -38,6 +39,7 @@ mod tls;
 mod upstream;
 
 mod applier;
+mod background;
 mod books;
 mod embedded;
 mod gateway;
@@ -46,7 +48,6 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
-mod ownership;
 mod serve;
 mod uptime;
 

@@ -23,6 +23,8 @@ pub(crate) struct Life {
     pub(crate) destination: Destination,
     /// Its leases; `None` where this gateway owns the database.
     pub(crate) leases: Option<Arc<Leases>>,
+    /// Its name, where others share the database.
+    pub(crate) instance: Option<InstanceId>,
     /// How many events of the life before were applied.
     pub(crate) replayed: u64,
 }
@@ -37,7 +39,8 @@ pub(crate) async fn begin(
     let Some(leases) = Arc::clone(store).leases() else {
         let destination = Destination::Whole(store.clone());
         let replayed = replay(journal, &destination).await?;
-        return Ok(Life { destination, leases: None, replayed });
+        free_keys(store, None).await?;
+        return Ok(Life { destination, leases: None, instance: None, replayed });
     };
     let before = read(directory).context("journal.directory")?;
     // A journal without a name is of a time without leases: its charges are taken from none.
@@ -47,12 +50,23 @@ pub(crate) async fn begin(
     };
     let replayed = replay(journal, &destination).await?;
     if let Some(before) = before {
+        free_keys(store, Some(before)).await?;
         leases.retire(before).await.context("database.url: the leases of the life before cannot be given back")?;
     }
     let instance = InstanceId::new(now);
     write(directory, instance).context("journal.directory")?;
     let destination = Destination::Leased(Arc::clone(&leases), instance);
-    Ok(Life { destination, leases: Some(Leases::new(leases, instance)), replayed })
+    Ok(Life { destination, leases: Some(Leases::new(leases, instance)), instance: Some(instance), replayed })
+}
+
+/// What the life before had claimed and did not charge may be tried again.
+async fn free_keys(store: &Arc<dyn Store>, before: Option<InstanceId>) -> anyhow::Result<()> {
+    let freed = store.free_keys_of(before).await;
+    let freed = freed.context("database.url: the idempotency keys of the life before cannot be set free")?;
+    if freed > 0 {
+        tracing::info!(freed, "idempotency keys of calls that were not charged are free again");
+    }
+    Ok(())
 }
 
 async fn replay(journal: &Journal, destination: &Destination) -> anyhow::Result<u64> {

@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     plugin_loads: IntCounter,
     plugin_rejections: IntCounterVec,
     reloads: IntCounterVec,
+    idempotency: IntCounterVec,
     turned_away: IntCounter,
     routes: Names,
 }
@@ -103,11 +104,7 @@ impl Metrics {
             credits_captured: register!(r, CreditsVec::new(credits, "event_type")),
             events: register!(
                 r,
-                count(
-                    "gateway_usage_events_total",
-                    "Usage events, by event type and outcome",
-                    &["event_type", "outcome"]
-                )
+                count("gateway_usage_events_total", "Usage events, by type and outcome", &["event_type", "outcome"])
             ),
             holds_open: register!(r, IntGauge::new("gateway_holds_open", "Holds of calls on their way")),
             journal_unapplied: register!(
@@ -164,6 +161,7 @@ impl Metrics {
                 r,
                 count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])
             ),
+            idempotency: repeats(&r)?,
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -198,6 +196,7 @@ impl Metrics {
         let outcome = match (call.refused, call.charge) {
             (Some(_), _) => "refused",
             (None, Some(charge)) => charge.outcome.as_str(),
+            (None, None) if call.repeated => "repeated",
             (None, None) => "passed",
         };
         self.requests.with_label_values(&[&*call.route, method, class, outcome]).inc();
@@ -229,6 +228,11 @@ impl Metrics {
         self.reloads.with_label_values(&[if taken { "taken" } else { "refused" }]).inc();
     }
 
+    /// A call that carries a key: the first of it, a repeat, or the code of a refusal.
+    pub(crate) fn repeated(&self, result: &'static str) {
+        self.idempotency.with_label_values(&[result]).inc();
+    }
+
     /// A connection was closed because there were too many.
     pub(crate) fn turned_away(&self) {
         self.turned_away.inc();
@@ -254,6 +258,12 @@ impl Metrics {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
+}
+
+/// What became of calls that carry a key.
+fn repeats(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let help = "Metered calls with an Idempotency-Key, by what became of them";
+    Ok(register!(registry, IntCounterVec::new(Opts::new("gateway_idempotency_total", help), &["result"])))
 }
 
 impl journal::Observer for Metrics {

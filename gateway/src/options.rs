@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Method;
-use ledger::Credits;
+use ledger::{Credits, KeyLimits};
 use payload::signals::{SignalRules, TextJoin};
-use settings::{Database, Pricing, Settings, Verdict};
+use settings::{Database, Idempotency, Pricing, Settings, Verdict};
 use store::Occupancy;
 
+use crate::once::OnceOptions;
 use crate::pace::{Pace, Paces};
 use crate::passing::Passing;
 use crate::routes::{RouteRules, Routes};
@@ -39,6 +40,7 @@ pub struct Options {
     pub(crate) access: access::Options,
     pub(crate) pricing: pricing::Options,
     pub(crate) upstream: UpstreamOptions,
+    pub(crate) once: OnceOptions,
     reloadable: Reloadable,
 }
 
@@ -60,7 +62,8 @@ impl Options {
         if let Some(route) = settings.routes.iter().find(|route| admin_api::is_reserved(&route.path)) {
             anyhow::bail!("routes[{}].path: {} {RESERVED}", route.index, route.path);
         }
-        let Settings { server, upstream, admin, database, journal, auth, pricing, settlement, .. } = settings;
+        let Settings { server, upstream, admin, database, journal, auth, pricing, settlement, idempotency, .. } =
+            settings;
         Ok(Self {
             listen: server.listen,
             admin_listen: admin.listen,
@@ -90,6 +93,7 @@ impl Options {
                 response_timeout: upstream.response_timeout,
                 idle_timeout: upstream.idle_timeout,
             },
+            once: once_options(idempotency)?,
             reloadable: Reloadable {
                 body_bytes_max: usize::try_from(server.max_body)?,
                 body_timeout: server.body_timeout,
@@ -139,7 +143,7 @@ fn paces(limits: &settings::Limits) -> Paces {
     }
 }
 
-/// The database, as the gateway that owns it opens it.
+/// The database, as a gateway opens it.
 pub(crate) fn store_options(database: &Database) -> store::Options {
     store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway }
 }
@@ -152,6 +156,15 @@ pub(crate) fn pricing_options(pricing: &Pricing) -> anyhow::Result<pricing::Opti
         credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
             .context("pricing.max_credits_per_call")?,
         ..pricing::Options::new(&pricing.plugin)
+    })
+}
+
+fn once_options(idempotency: &Idempotency) -> anyhow::Result<OnceOptions> {
+    Ok(OnceOptions {
+        window_ms: i64::try_from(idempotency.window.as_millis())?,
+        wait: idempotency.wait,
+        answer_bytes_max: usize::try_from(idempotency.max_answer)?,
+        limits: KeyLimits { keys: idempotency.max_keys, answer_bytes: idempotency.max_stored },
     })
 }
 

@@ -20,7 +20,9 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Hands the request to the admin API and its answer to the client.
 pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Result<(), Stop> {
-    let body = read::whole(session, admin_api::BODY_BYTES_MAX, gateway.room.arriving()).await?;
+    let quotes = session.req_header().uri.path().ends_with("/usage/quote");
+    let bytes_max = if quotes { admin_api::QUOTE_BYTES_MAX } else { admin_api::BODY_BYTES_MAX };
+    let body = read::whole(session, bytes_max, gateway.room.arriving()).await?;
     let request = request(gateway, session, call, body)
         .ok_or_else(|| Refusal::InvalidRequest("The request is not well-formed.".to_owned()))?;
     let answer = match gateway.own.clone().oneshot(request).await {

@@ -42,7 +42,7 @@ pub(crate) async fn deliver(
 async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold, failure: NoAnswer, so_far: Ending) -> Stop {
     let NoAnswer { refusal, reached, timed_out } = failure;
     if !reached {
-        settle::forget(gateway, hold).await;
+        settle::forget(gateway, call, hold).await;
         return refusal.into();
     }
     let ending = Ending { status: None, timed_out, ..so_far };

@@ -47,6 +47,10 @@ pub(crate) async fn answered(gateway: &Gateway, session: &mut Session, call: &mu
             answered.map_err(pingora::Error::into_down)?;
             Ok(true)
         }
+        Err(Stop::Repeated(repeat)) => {
+            repeat.send(session, call).await.map_err(pingora::Error::into_down)?;
+            Ok(true)
+        }
         Err(Stop::Broken(error)) => Err(error),
     }
 }

@@ -13,31 +13,31 @@ use ledger::Clock;
 use pricing::Pricing;
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::accept;
-use crate::applier;
+use crate::applier::{self, Destination};
+use crate::background;
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
 use crate::leases::Leases;
 use crate::life::{self, Life};
 use crate::metrics::Metrics;
+use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
-use crate::ownership;
 use crate::room::Room;
 use crate::tls::Tls;
 use crate::upstream::Upstream;
 
-/// How often changes made by other processes are looked for.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// How often gauges are read and old books closed.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// How often months are made ahead and dropped.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
+/// A stop waits for the store until it failed this often.
+const FAILURES_MAX: u32 = 2;
+/// How long connections to the store may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start: what was being done, and the cause.
 pub type StartError = anyhow::Error;
@@ -51,12 +51,17 @@ pub struct Running {
     gateway: Arc<Gateway>,
     tls: Option<Arc<Tls>>,
     store: Arc<dyn Store>,
+    destination: Destination,
     stop_accepting: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     connections: JoinHandle<()>,
     admin: JoinHandle<()>,
     background: JoinSet<()>,
     leases: Option<Arc<Leases>>,
+    /// Has the applier try at once.
+    hurry: Arc<Notify>,
+    /// How often it failed.
+    failures: watch::Receiver<u64>,
     grace: Duration,
 }
 
@@ -69,24 +74,27 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let metrics = Metrics::new().context("metrics")?;
     let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
     let hurry = Arc::new(Notify::new());
-    let gateway = Arc::new(assemble(&options, clock, &store, journal, life.leases.clone(), metrics, &hurry).await?);
+    let (gateway, keys_ended) = assemble(&options, clock, &store, journal, &life, metrics, &hurry).await?;
+    let gateway = Arc::new(gateway);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
+    let (failing, failures) = watch::channel(0);
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
-        life.destination,
+        life.destination.clone(),
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
+        failing,
     ));
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
-    background.spawn(follow_changes(Arc::clone(&gateway)));
-    background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
-    background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
+    background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
+    background.spawn(background::follow_changes(Arc::clone(&gateway)));
+    background.spawn(background::sample(Arc::clone(&gateway)));
+    background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
     if let Some(tls) = &tls {
@@ -102,12 +110,15 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         gateway,
         tls,
         store,
+        destination: life.destination,
         stop_accepting,
         stop_admin,
         connections,
         admin,
         background,
         leases: life.leases,
+        hurry,
+        failures,
         grace: options.shutdown_grace,
     })
 }
@@ -134,10 +145,10 @@ impl Running {
     pub async fn stop(mut self) {
         self.gateway.shutting_down.store(true, Ordering::SeqCst);
         self.stop_accepting.send_replace(true);
-        if let Err(error) = self.connections.await {
+        if let Err(error) = (&mut self.connections).await {
             tracing::error!(%error, "the accept loop ended badly");
         }
-        let caught_up = timeout(self.grace, self.gateway.journal.caught_up()).await.is_ok();
+        let caught_up = self.catch_up().await;
         if !caught_up {
             tracing::warn!("usage events stay in the journal: the next start applies them");
         }
@@ -146,14 +157,41 @@ impl Running {
             self.admin.abort();
         }
         self.background.shutdown().await;
+        if caught_up && let Err(error) = applier::persist(&self.gateway.journal, &self.destination).await {
+            tracing::warn!(%error, "applied usage events stay in the journal: the next start looks at them again");
+        }
         if let Some(leases) = self.leases.filter(|_| caught_up) {
             leases.retire(self.grace).await;
         }
         if let Err(error) = self.gateway.journal.close().await {
             tracing::error!(%error, "the journal did not close cleanly");
         }
-        self.store.close().await;
+        // Connections to a database that does not answer are not waited for.
+        let _ = timeout(CLOSE_WITHIN, self.store.close()).await;
         tracing::info!("the gateway stopped");
+    }
+}
+
+impl Running {
+    /// Waits until every event has reached the store, within the grace time and as long as the store takes any: what it
+    /// does not take now is safe in the journal.
+    async fn catch_up(&mut self) -> bool {
+        let (hurry, journal, failures) = (&self.hurry, &self.gateway.journal, &mut self.failures);
+        let refused = async {
+            // A try that was on its way may have met what has passed since: the next one counts.
+            for _ in 0..FAILURES_MAX {
+                hurry.notify_one();
+                failures.mark_unchanged();
+                if failures.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let caught_up = timeout(self.grace, journal.caught_up());
+        tokio::select! {
+            caught_up = caught_up => caught_up.is_ok(),
+            () = refused => false,
+        }
     }
 }
 
@@ -190,12 +228,12 @@ async fn assemble(
     clock: Arc<dyn Clock>,
     store: &Arc<dyn Store>,
     journal: Journal,
-    leases: Option<Arc<Leases>>,
+    life: &Life,
     metrics: Arc<Metrics>,
     hurry: &Arc<Notify>,
-) -> Result<Gateway, StartError> {
+) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), store.ownership()).leased(leases));
+    let books = Arc::new(Books::new(store.clone(), life.leases.clone()));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -203,7 +241,10 @@ async fn assemble(
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
+    let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
+        rules: Arc::clone(&rules),
+        pricing: Arc::clone(&pricing),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -212,13 +253,16 @@ async fn assemble(
     let context = admin_api::Context {
         directory: store.clone(),
         usage: store.clone(),
+        adjustments: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
         pricing: Arc::new(Plugins(Arc::clone(&pricing))),
     };
-    Ok(Gateway {
-        rules: ArcSwap::from_pointee(options.rules().context("routes")?),
+    let (keys, meter) = (store.clone(), Arc::clone(&metrics));
+    let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
+    let gateway = Gateway {
+        rules,
         own: admin_api::router(Arc::new(context)),
         room: Room::new(options.in_flight_max, options.arriving_bytes_max),
         shutting_down: Arc::new(AtomicBool::new(false)),
@@ -230,7 +274,9 @@ async fn assemble(
         journal,
         upstream,
         metrics,
-    })
+        once,
+    };
+    Ok((gateway, keys_ended))
 }
 
 async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: bool, mut stop: watch::Receiver<bool>) {
@@ -244,42 +290,5 @@ async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: boo
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
-    }
-}
-
-async fn follow_changes(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
-            tracing::warn!(%error, "changes made elsewhere cannot be read");
-        }
-    }
-}
-
-async fn maintain(gateway: Arc<Gateway>, store: Arc<dyn Store>, keep_months: Option<u32>) {
-    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
-    loop {
-        ticks.tick().await;
-        match store.maintain(gateway.clock.now(), keep_months).await {
-            Ok(done) => {
-                for month in done.dropped {
-                    tracing::info!(%month, "usage events past retention are gone");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "upkeep is tried again later");
-            }
-        }
-    }
-}
-
-async fn sample(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
-    loop {
-        ticks.tick().await;
-        let now = gateway.clock.now();
-        gateway.books.close_before(ledger::Period::of(now));
-        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), now);
     }
 }

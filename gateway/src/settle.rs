@@ -7,6 +7,7 @@ use refusal::Refusal;
 use crate::call::{Call, Charge};
 use crate::gateway::Gateway;
 use crate::hold::OpenHold;
+use crate::once;
 use crate::rules::Settlement;
 use crate::usage::Usage;
 
@@ -78,9 +79,11 @@ pub(crate) async fn settle(
     }
     let book: BookSnapshot = match event.outcome {
         Outcome::Captured => hold.capture(event.credits),
-        Outcome::Voided | Outcome::Interrupted => hold.void(),
+        Outcome::Voided | Outcome::Interrupted | Outcome::Adjusted => hold.void(),
     };
+    gateway.books.charged(&event.organization_id, period);
     gateway.metrics.settled(&event);
+    once::settled(call, &event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
     Ok(Usage::new(&event, book, terms))
 }
@@ -100,11 +103,12 @@ pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
 }
 
 /// Gives a hold back without a trace: the backend never heard of the call.
-pub(crate) async fn forget(gateway: &Gateway, open: OpenHold) {
+pub(crate) async fn forget(gateway: &Gateway, call: &mut Call, open: OpenHold) {
     let OpenHold { hold, event, .. } = open;
     if let Err(error) = gateway.journal.forget(event.id).await {
         tracing::error!(%error, event = %event.id, "a hold cannot be struck from the journal");
     }
+    once::forgotten(call);
     hold.void();
 }
 

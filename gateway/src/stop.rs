@@ -2,6 +2,7 @@
 
 use refusal::Refusal;
 
+use crate::once::Repeat;
 use crate::usage::Usage;
 
 /// Ends a step: by our choice, or because something broke.
@@ -10,6 +11,8 @@ pub(crate) enum Stop {
     Refused(Refusal),
     /// The backend failed, and its call is settled: an answer of ours that says what became of the charge.
     Settled(Refusal, Box<Usage>),
+    /// The call was made before: its answer is given again.
+    Repeated(Box<Repeat>),
     /// The connection to the client is broken; Pingora ends it.
     Broken(Box<pingora::Error>),
 }

@@ -53,12 +53,13 @@ fn event() -> UsageEvent {
         request_id: "0192f1d2-7c1e-7a4b-9d0e-2f6a4b8c1d3e".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 
 async fn apply(journal: Journal) {
     while let Ok(batch) = journal.unapplied(500).await {
-        journal.applied(&batch).await.unwrap();
+        journal.persisted(journal.taken(&batch)).await.unwrap();
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::{Disk, SystemDisk};
 use crate::inner::{Inner, Progress, Settlement, SyncCommand, WriteCommand};
-use crate::{Health, JournalError, Options, Recovery, Stats, frame, recovery, sync, write};
+use crate::{Health, JournalError, Options, Recovery, Stats, ahead, frame, recovery, sync, write};
 
 /// Told what the journal does, for metrics. Called on the journal's threads: it must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -30,6 +30,10 @@ pub struct Batch {
     last: u64,
 }
 
+/// How far the store has taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken(u64);
+
 /// A journal. Clones share it; it closes with the last one, but only [`Journal::close`] says whether that went well.
 #[derive(Clone)]
 pub struct Journal(Arc<Handle>);
@@ -42,6 +46,7 @@ struct Handle {
 struct Threads {
     write: JoinHandle<()>,
     sync: JoinHandle<Result<(), JournalError>>,
+    ahead: JoinHandle<()>,
     /// Locked for as long as the threads run.
     _lock: File,
 }
@@ -66,7 +71,7 @@ impl Journal {
         let lock = own(&options)?;
         let (log, ready, recovery) = recovery::replay(disk, &options, now)?;
         let inner = Arc::new(Inner::new(options, observer, log, ready));
-        let (writer, syncer) = (Arc::clone(&inner), Arc::clone(&inner));
+        let (writer, syncer, filler) = (Arc::clone(&inner), Arc::clone(&inner), Arc::clone(&inner));
         let failed = JournalError::io("start a thread for", &inner.options.directory);
         let threads = (|| {
             let write = Builder::new().name("journal-write".into()).spawn(move || {
@@ -77,7 +82,8 @@ impl Journal {
                 let _ended = Ended(&syncer);
                 sync::run(&syncer)
             })?;
-            Ok(Threads { write, sync, _lock: lock })
+            let ahead = Builder::new().name("journal-ahead".into()).spawn(move || ahead::run(&filler))?;
+            Ok(Threads { write, sync, ahead, _lock: lock })
         })()
         .map_err(failed)?;
         Ok((Self(Arc::new(Handle { inner, threads: Mutex::new(Some(threads)) })), recovery))
@@ -124,7 +130,7 @@ impl Journal {
     }
 
     /// The oldest events that were not applied, at most `limit`, in the order in which they were settled. Waits until there
-    /// is one. They come again until they are [applied](Self::applied).
+    /// is one. They come again until they are [taken](Self::taken).
     pub async fn unapplied(&self, limit: usize) -> Result<Batch, JournalError> {
         let inner = &self.0.inner;
         let mut progress = inner.progress.subscribe();
@@ -143,17 +149,28 @@ impl Journal {
         }
     }
 
-    /// Says that a batch is in the store, durably: its events are not handed out again, and their space comes back.
-    pub async fn applied(&self, batch: &Batch) -> Result<(), JournalError> {
+    /// Says that a batch is in the store, which might still lose it in a power cut: it is not handed out again in this
+    /// life.
+    pub fn taken(&self, batch: &Batch) -> Taken {
         let inner = &self.0.inner;
         inner.ready.lock().applied(batch.last);
         inner.progress.send_modify(|progress| progress.applied = progress.applied.max(batch.last));
+        Taken(batch.last)
+    }
+
+    /// What was taken until now.
+    pub fn taken_so_far(&self) -> Taken {
+        Taken(self.0.inner.progress.borrow().applied)
+    }
+
+    /// Says that what was taken until then is in the store, durably: its space comes back.
+    pub async fn persisted(&self, taken: Taken) -> Result<(), JournalError> {
         let (ack, done) = oneshot::channel();
-        inner.push_write(WriteCommand::Applied { number: batch.last, ack }, usize::MAX)?;
+        self.0.inner.push_write(WriteCommand::Applied { number: taken.0, ack }, usize::MAX)?;
         done.await.unwrap_or(Err(JournalError::Closed))
     }
 
-    /// Returns when every event that was settled before this call has been applied, or the journal is closed.
+    /// Returns when every event that was settled before this call has been taken, or the journal is closed.
     pub async fn caught_up(&self) {
         let inner = &self.0.inner;
         let settled = inner.progress.borrow().settled;
@@ -195,8 +212,10 @@ impl Handle {
         let written = threads.write.join().map_err(|_| JournalError::Closed);
         self.inner.syncs.close();
         let synced = threads.sync.join().unwrap_or(Err(JournalError::Closed));
+        self.inner.ahead.close();
+        let filled = threads.ahead.join().map_err(|_| JournalError::Closed);
         self.inner.progress.send_modify(|progress| progress.closed = true);
-        written.and(synced)
+        written.and(filled).and(synced)
     }
 }
 

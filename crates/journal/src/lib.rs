@@ -2,7 +2,7 @@
 //!
 //! A hold is appended when it is opened ([`Journal::open_hold`]: with the operating system on return, so it outlives the
 //! process), its event when it is settled ([`Journal::settle`]: synced on return, many in one sync). An applier takes
-//! settled events to the store in their order ([`Journal::unapplied`], [`Journal::applied`]), and their space comes back.
+//! settled events to the store in their order ([`Journal::unapplied`], [`Journal::taken`]); once it has persisted them ([`Journal::persisted`]) their space comes back.
 //! After a crash a hold without a settlement becomes an event as its record has it. The journal must never acknowledge
 //! a settlement before its sync.
 //!
@@ -50,6 +50,7 @@ mod seldom;
 mod sync;
 mod write;
 
+mod ahead;
 mod heal;
 mod log;
 mod ready;
@@ -60,7 +61,7 @@ mod segment;
 
 pub use error::JournalError;
 pub use health::{Health, Stats};
-pub use journal::{Batch, Journal, Observer};
+pub use journal::{Batch, Journal, Observer, Taken};
 pub use look::{Look, look};
 pub use options::Options;
 pub use recovery::Recovery;

@@ -12,6 +12,9 @@ use crate::segment::{self, Position, SegmentReader};
 /// Events kept in memory, some 2 MB. Those beyond wait on disk and are read back in their turn.
 pub(crate) const EVENTS_IN_MEMORY_MAX: usize = 1_024;
 
+/// Events that are kept while earlier ones are read back.
+const EVENTS_BEHIND_MAX: usize = EVENTS_IN_MEMORY_MAX;
+
 /// The queue between settling and applying. Its lock is held for moments only.
 #[derive(Debug)]
 pub(crate) struct Ready {
@@ -19,6 +22,8 @@ pub(crate) struct Ready {
     events: VecDeque<(u64, UsageEvent)>,
     /// Where the events start that are on disk only.
     spilled: Option<Position>,
+    /// The events behind those that are being read back: with them the queue is whole again. `None` where they are too many.
+    behind: Option<Vec<(u64, UsageEvent)>>,
     /// Events that were not applied, in memory and on disk.
     pub(crate) unapplied: u64,
     /// When the oldest of them was settled; where it is on disk only, when the one before it was.
@@ -52,7 +57,7 @@ impl Ready {
     /// After a replay: `unapplied` events from `from` on, all on disk.
     pub(crate) fn replayed(unapplied: u64, from: Position, end: Position, applied: u64, settled: u64) -> Self {
         let spilled = (unapplied > 0).then_some(from);
-        Self { events: VecDeque::new(), spilled, unapplied, oldest: None, settled, taken: applied, end }
+        Self { events: VecDeque::new(), spilled, behind: None, unapplied, oldest: None, settled, taken: applied, end }
     }
 
     /// Takes in an event that is on disk now. They come in the order of their numbers.
@@ -61,6 +66,12 @@ impl Ready {
         self.settled = number;
         self.oldest.get_or_insert(event.settled_at);
         if self.spilled.is_some() {
+            if self.behind.as_ref().is_some_and(|behind| behind.len() == EVENTS_BEHIND_MAX) {
+                self.behind = None;
+            }
+            if let Some(behind) = &mut self.behind {
+                behind.push((number, event));
+            }
             return;
         }
         if self.events.len() < EVENTS_IN_MEMORY_MAX {
@@ -96,17 +107,22 @@ impl Ready {
         }
     }
 
-    /// What to read once the memory is empty.
-    pub(crate) fn wants_refill(&self) -> Option<Refill> {
+    /// What to read once the memory is empty. What is settled from now on is kept to follow it.
+    pub(crate) fn wants_refill(&mut self) -> Option<Refill> {
         let from = self.spilled.filter(|_| self.events.is_empty())?;
+        self.behind = Some(Vec::new());
         Some(Refill { from, end: self.end, after: self.taken, settled: self.settled })
     }
 
-    /// Takes in what was read. Events that were settled in the meantime are on disk and come next.
+    /// Takes in what was read, and what was settled in the meantime, if that was not too much; else it comes next.
     pub(crate) fn refilled(&mut self, asked: Refill, read: Refilled) {
-        self.taken = read.events.last().map_or(self.taken, |(number, _)| *number);
         self.events.extend(read.events);
         self.spilled = read.next.or((self.end != asked.end).then_some(asked.end));
+        if let (None, Some(behind)) = (read.next, self.behind.take()) {
+            self.events.extend(behind);
+            self.spilled = None;
+        }
+        self.taken = self.events.back().map_or(self.taken, |(number, _)| *number);
         if let Some((_, event)) = self.events.front() {
             self.oldest = Some(event.settled_at);
         }

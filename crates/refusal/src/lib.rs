@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use ledger::{Credits, SubscriptionStatus, Timestamp};
+use ledger::{Credits, IdempotencyKey, SubscriptionStatus, Timestamp, UsageEventId};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
@@ -48,6 +48,21 @@ pub enum Refusal {
         /// When the next period begins.
         resets_at: Timestamp,
     },
+    /// What is there does not allow it: why, and what is allowed.
+    Conflict(String),
+    /// The `Idempotency-Key` is no key: why.
+    IdempotencyKeyInvalid(&'static str),
+    /// The first call of the key is still on its way.
+    IdempotencyInProgress,
+    /// The key's call was charged, and its answer was not kept.
+    IdempotencyAnswerNotKept {
+        /// The charge.
+        event: UsageEventId,
+    },
+    /// The key was used for another call.
+    IdempotencyKeyReused,
+    /// The organisation has as many keys as it may have.
+    TooManyIdempotencyKeys,
     /// More at once than the gateway takes.
     TooManyInFlight,
     /// More at once than one organisation or user may have on their way.
@@ -109,17 +124,24 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::PathNotCanonical(_) | Self::InvalidJson(_) | Self::InvalidRequest(_) => 400,
+            Self::PathNotCanonical(_)
+            | Self::InvalidJson(_)
+            | Self::InvalidRequest(_)
+            | Self::IdempotencyKeyInvalid(_) => 400,
             Self::Unauthenticated => 401,
             Self::BillingInactive(_) | Self::CreditLimitExceeded { .. } | Self::CallLimitExceeded { .. } => 402,
             Self::Forbidden => 403,
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::BodyTimeout => 408,
+            Self::Conflict(_) | Self::IdempotencyInProgress | Self::IdempotencyAnswerNotKept { .. } => 409,
             Self::BodyTooLarge(_) => 413,
-            Self::PricingRefused(_) => 422,
             Self::TargetTooLong(_) => 414,
-            Self::TooManyInFlight | Self::TooManyInFlightOf(_) | Self::TooManyCalls { .. } => 429,
+            Self::PricingRefused(_) | Self::IdempotencyKeyReused => 422,
+            Self::TooManyInFlight
+            | Self::TooManyInFlightOf(_)
+            | Self::TooManyCalls { .. }
+            | Self::TooManyIdempotencyKeys => 429,
             Self::HeaderTooLarge(_) => 431,
             Self::Internal => 500,
             Self::UpstreamUnavailable => 502,
@@ -143,6 +165,12 @@ impl Refusal {
             Self::BillingInactive(_) => "billing_inactive",
             Self::CreditLimitExceeded { .. } => "credit_limit_exceeded",
             Self::CallLimitExceeded { .. } => "call_limit_exceeded",
+            Self::Conflict(_) => "conflict",
+            Self::IdempotencyKeyInvalid(_) => "idempotency_key_invalid",
+            Self::IdempotencyInProgress => "idempotency_in_progress",
+            Self::IdempotencyAnswerNotKept { .. } => "idempotency_answer_not_kept",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::TooManyIdempotencyKeys => "too_many_idempotency_keys",
             Self::TooManyInFlight | Self::TooManyInFlightOf(_) => "too_many_in_flight",
             Self::TooManyCalls { .. } => "too_many_calls",
             Self::TargetTooLong(_) => "target_too_long",
@@ -163,7 +191,7 @@ impl Refusal {
         match self {
             Self::PathNotCanonical(why) => format!("The path is ambiguous: it has {why}.").into(),
             Self::InvalidJson(why) => format!("The body is not valid JSON: {why}.").into(),
-            Self::InvalidRequest(why) | Self::HeaderTooLarge(why) => why.into(),
+            Self::InvalidRequest(why) | Self::Conflict(why) | Self::HeaderTooLarge(why) => why.into(),
             Self::Unauthenticated => "Sign in: a valid credential is required.".into(),
             Self::Forbidden => "You may not do this in this organization.".into(),
             Self::NotFound(what) => format!("There is no such {what}.").into(),
@@ -183,6 +211,22 @@ impl Refusal {
             .into(),
             Self::CallLimitExceeded { limit, resets_at } => {
                 format!("Call limit exceeded: all {limit} calls are used until {resets_at}.").into()
+            }
+            Self::IdempotencyKeyInvalid(why) => format!(
+                "The Idempotency-Key {why}; allowed: one, of 1 to {} printable ASCII characters, such as a UUID.",
+                IdempotencyKey::CHARACTERS_MAX
+            )
+            .into(),
+            Self::IdempotencyInProgress => {
+                "The first call with this Idempotency-Key has not ended yet; try again shortly.".into()
+            }
+            Self::IdempotencyAnswerNotKept { event } => format!(
+                "The call with this Idempotency-Key was made and charged as {event}, and its answer was not kept."
+            )
+            .into(),
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request; use a new one.".into(),
+            Self::TooManyIdempotencyKeys => {
+                "The organization has too many Idempotency-Keys; try again later, or call without one.".into()
             }
             Self::TooManyInFlight => "Too many calls at once; try again shortly.".into(),
             Self::TooManyInFlightOf(of) => {
@@ -209,6 +253,7 @@ impl Refusal {
         match self {
             Self::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
             Self::MethodNotAllowed(allowed) => vec![("Allow", allowed.clone())],
+            Self::IdempotencyAnswerNotKept { event } => vec![("X-Usage-Event-Id", event.to_string().into())],
             Self::TooManyCalls { of, per_minute, retry_after_s } => vec![
                 ("Retry-After", retry_after_s.to_string().into()),
                 ("RateLimit-Policy", format!("\"{}\";q={per_minute};w=60", of.as_str()).into()),
@@ -216,6 +261,7 @@ impl Refusal {
             ],
             Self::TooManyInFlight
             | Self::TooManyInFlightOf(_)
+            | Self::TooManyIdempotencyKeys
             | Self::PricingUnavailable
             | Self::JournalUnavailable
             | Self::StoreUnavailable
@@ -253,6 +299,7 @@ impl Serialize for Body<'_> {
                 map.serialize_entry("callLimit", limit)?;
                 map.serialize_entry("resetsAt", resets_at)?;
             }
+            Refusal::IdempotencyAnswerNotKept { event } => map.serialize_entry("usageEventId", event)?,
             _ => {}
         }
         map.end()

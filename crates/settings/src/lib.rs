@@ -10,6 +10,7 @@ mod database;
 mod document;
 mod faults;
 mod headers;
+mod idempotency;
 mod inspected;
 mod journal;
 mod limits;
@@ -32,6 +33,7 @@ pub use auth::Auth;
 pub use database::Database;
 pub use faults::{Fault, Faults};
 pub use headers::{Credentials, Forwarded, Headers, Network};
+pub use idempotency::Idempotency;
 pub use inspected::Inspected;
 pub use journal::Journal;
 pub use limits::Limits;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub pricing: Pricing,
     /// `[settlement]`
     pub settlement: Settlement,
+    /// `[idempotency]`
+    pub idempotency: Idempotency,
     /// `[log]`
     pub log: Log,
     /// `[[routes]]`
@@ -104,6 +108,7 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
         auth: Auth::read(&mut document),
         pricing: Pricing::read(&mut document),
         settlement: Settlement::read(&mut document),
+        idempotency: Idempotency::read(&mut document),
         log: Log::read(&mut document),
         routes: routes::read(&mut document),
     };
@@ -149,6 +154,7 @@ impl Settings {
             ("journal", self.journal != other.journal),
             ("auth", self.auth != other.auth),
             ("pricing", self.pricing != other.pricing),
+            ("idempotency", self.idempotency != other.idempotency),
             ("log", self.log != other.log),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -1,6 +1,8 @@
 //! What every store must do: one suite, a line a case, run by each back end.
 
+mod adjusting;
 mod cases;
+mod idempotency;
 mod reconciling;
 mod schema;
 
@@ -132,13 +134,30 @@ cases! {
     changes_at_once_are_numbered_in_their_order,
     the_same_events_from_many_sides_count_once,
     an_event_is_found_by_its_own_id_only,
-    a_second_gateway_is_refused_and_a_companion_is_not,
+    a_second_gateway_comes_only_where_leases_are_and_a_companion_always,
+    ; idempotency:
+    of_many_who_want_a_key_exactly_one_is_first,
+    a_key_names_one_call_of_one_organisation_and_route,
+    an_answer_is_kept_for_those_who_come_later,
+    a_key_is_free_again_where_its_call_was_not_charged,
+    a_key_that_is_past_its_end_is_taken_anew_and_cleaned_away,
+    an_organisation_has_no_more_keys_than_it_may,
+    an_organisation_keeps_no_more_bytes_than_it_may,
+    a_life_that_is_over_frees_what_was_not_charged,
     ; reconciling:
     books_that_are_sound_show_no_difference,
     what_differs_from_the_events_is_told_and_nothing_else,
     a_repair_writes_the_books_anew_and_leaves_an_audit_entry,
     books_are_sound_at_every_moment_while_events_are_added,
     a_repair_beside_events_that_arrive_loses_none_of_them,
+    ; adjusting:
+    an_adjustment_is_an_event_of_its_period_and_of_the_user_it_names,
+    a_key_names_one_adjustment_for_ever,
+    no_more_is_given_back_than_an_event_was_charged,
+    no_more_is_taken_than_is_left,
+    adjustments_at_once_take_turns,
+    books_with_adjustments_are_sound_and_repaired,
+    adjustments_are_listed_newest_first,
 }
 
 #[tokio::test]

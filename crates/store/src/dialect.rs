@@ -3,13 +3,13 @@
 //! A dialect supplies the texts that begin transactions, the form in which a batch of rows travels, and what must be
 //! there before events are added. It must never supply a whole statement: that would be a second copy of it.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use ledger::{Period, StoreError, UsageEvent};
 use sqlx::query::Query;
 use sqlx::{Database, IntoArguments};
 
+use crate::batch::Rows;
 use crate::sql_store::SqlStore;
 
 /// A database that the statements can be run on.
@@ -21,6 +21,8 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
     const BEGIN_SNAPSHOT: &'static str;
     /// Begins a transaction that adds events.
     const BEGIN_APPLY: &'static str;
+    /// Begins a transaction about keys of calls, which outlasts a power cut once it is committed.
+    const BEGIN_KEYS: &'static str;
     /// Begins a transaction that changes the directory. There is one at a time, so that what it reads holds until it
     /// writes, and revisions become visible in their order.
     const BEGIN_CHANGE: &'static str;
@@ -32,17 +34,26 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
     /// How long an answer may take in all; `None` where nothing but this process can hold it up.
     const DEADLINE: Option<Duration>;
 
-    /// A `SELECT` of a batch's rows, in their order.
-    fn rows(batch: &Batch<'_>) -> String;
+    /// How many rows of a batch go with one statement, at most.
+    const ROWS_AT_ONCE_MAX: usize;
 
-    /// Binds the batch that [`Dialect::rows`] reads.
-    fn bind_rows<'q>(query: Asked<'q, Self>, batch: &Batch<'_>) -> Result<Asked<'q, Self>, StoreError>;
+    /// What is inserted: these rows, in their order.
+    fn rows(rows: &Rows<'_>) -> String;
+
+    /// Binds the rows that [`Dialect::rows`] inserts.
+    fn bind_rows<'q>(query: Asked<'q, Self>, rows: &Rows<'_>) -> Asked<'q, Self>;
 
     /// A `SELECT` of the texts of a list, which is a JSON array bound to this marker.
     fn list(marker: &str) -> String;
 
     /// Makes room for events, before the transaction that adds them.
     fn make_room(store: &SqlStore<Self>, events: &[UsageEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// How many rows a statement changed.
+    fn changed(result: &Self::QueryResult) -> u64;
+
+    /// Makes events that were added outlast a power cut, where their transactions did not see to it.
+    fn persist(store: &SqlStore<Self>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether the events of a month are there, as seen by a transaction that has looked at events before.
     fn keeps_events(
@@ -56,58 +67,3 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
 
 /// A statement with what was bound to it.
 pub(crate) type Asked<'q, D> = Query<'q, D, <D as Database>::Arguments>;
-
-/// Rows that go to the database as one statement, kept by column.
-#[derive(Debug, Default)]
-pub(crate) struct Batch<'a> {
-    columns: Vec<Column<'a>>,
-}
-
-/// One column of a batch.
-#[derive(Debug)]
-pub(crate) enum Column<'a> {
-    /// Texts, or nothing.
-    Text(Vec<Option<Cow<'a, str>>>),
-    /// 64-bit integers.
-    Integer(Vec<i64>),
-}
-
-impl Column<'_> {
-    /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Text(texts) => texts.len(),
-            Self::Integer(integers) => integers.len(),
-        }
-    }
-}
-
-impl<'a> Batch<'a> {
-    /// Adds a column of texts.
-    pub(crate) fn texts<T: Into<Cow<'a, str>>>(mut self, texts: impl Iterator<Item = T>) -> Self {
-        self.columns.push(Column::Text(texts.map(|text| Some(text.into())).collect()));
-        self
-    }
-
-    /// Adds a column of texts that may be absent.
-    pub(crate) fn optional_texts(mut self, texts: impl Iterator<Item = Option<&'a str>>) -> Self {
-        self.columns.push(Column::Text(texts.map(|text| text.map(Cow::Borrowed)).collect()));
-        self
-    }
-
-    /// Adds a column of integers.
-    pub(crate) fn integers(mut self, integers: impl Iterator<Item = i64>) -> Self {
-        self.columns.push(Column::Integer(integers.collect()));
-        self
-    }
-
-    /// The columns, in their order.
-    pub(crate) fn columns(&self) -> &[Column<'a>] {
-        &self.columns
-    }
-
-    /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
-        self.columns.first().map_or(0, Column::len)
-    }
-}

@@ -8,11 +8,13 @@
 //! number. Rust makes no caller believe what a trait says of types other than its own, so the clause is repeated where
 //! statements are run. That is the whole price of writing each of them once.
 
+pub(crate) mod adjustments;
 pub(crate) mod audit;
 pub(crate) mod balances;
 pub(crate) mod definitions;
 pub(crate) mod events;
 pub(crate) mod history;
+pub(crate) mod idempotency;
 pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod plans;

@@ -1,11 +1,11 @@
-//! The shared database: pools with short time-outs, partitions by month, and a lock that says who owns the credits.
+//! The shared database: pools with short time-outs, partitions by month, leases for the gateways that spend from it.
 //!
 //! It must never wait without an end: every wait has a limit here, in the session's settings, or both.
 
 mod address;
 mod leases;
 mod months;
-mod ownership;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -16,15 +16,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use parking_lot::Mutex;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Connection as _, PgConnection, Postgres};
-use tokio::sync::watch;
 
-use self::leases::Asks;
-use self::ownership::Owner;
-use crate::dialect::{Asked, Batch, Column, Dialect};
-use crate::error::{OpenError, damaged};
-use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
+use self::leases::News;
+pub(crate) use self::rights::lacks;
+use crate::batch::{Rows, Values};
+use crate::dialect::{Asked, Dialect};
+use crate::error::{DriverError, OpenError};
+use crate::open::{Maintained, Occupancy, Options, Store};
 use crate::sql_store::{SqlStore, bring_up};
 
 /// How long a request waits for a connection, a new one included.
@@ -55,8 +55,7 @@ pub(crate) type PostgresStore = SqlStore<Postgres>;
 pub(crate) struct Own {
     /// Months whose partition is known to be there.
     months: Mutex<BTreeSet<Period>>,
-    owner: Option<Owner>,
-    asks: Asks,
+    news: News,
 }
 
 impl Dialect for Postgres {
@@ -64,6 +63,7 @@ impl Dialect for Postgres {
 
     const BEGIN_SNAPSHOT: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     const BEGIN_APPLY: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    const BEGIN_KEYS: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
     const BEGIN_CHANGE: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED;
         SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema()))";
     // A large organisation's month is summed in one statement; between two, whoever reads what is told may be slow.
@@ -74,24 +74,19 @@ impl Dialect for Postgres {
         SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema())); SET LOCAL statement_timeout = '10min'";
     const DEADLINE: Option<Duration> = Some(ANSWER_TIMEOUT);
 
+    const ROWS_AT_ONCE_MAX: usize = usize::MAX;
+
     /// An array a column.
-    fn rows(batch: &Batch<'_>) -> String {
-        let arrays: Vec<_> = batch.columns().iter().zip(1..).map(array).collect();
+    fn rows(rows: &Rows<'_>) -> String {
+        let arrays: Vec<_> = rows.columns().zip(1..).map(array).collect();
         format!("SELECT * FROM UNNEST({})", arrays.join(", "))
     }
 
-    fn bind_rows<'q>(mut query: Asked<'q, Self>, batch: &Batch<'_>) -> Result<Asked<'q, Self>, StoreError> {
-        for column in batch.columns() {
-            // Shorter arrays would be filled up with nothing.
-            if column.len() != batch.len() {
-                return Err(damaged("batch", "its columns differ in length"));
-            }
-            query = match column {
-                Column::Text(texts) => query.bind(texts.as_slice()),
-                Column::Integer(integers) => query.bind(integers.as_slice()),
-            };
-        }
-        Ok(query)
+    fn bind_rows<'q>(query: Asked<'q, Self>, rows: &Rows<'_>) -> Asked<'q, Self> {
+        rows.columns().fold(query, |query, column| match column {
+            Values::Texts(texts) => query.bind(texts),
+            Values::Integers(integers) => query.bind(integers),
+        })
     }
 
     fn list(marker: &str) -> String {
@@ -102,13 +97,21 @@ impl Dialect for Postgres {
         store.make_room_for(events.iter().map(UsageEvent::period)).await
     }
 
+    fn changed(result: &PgQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
+    async fn persist(_: &SqlStore<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn keeps_events(connection: &mut PgConnection, of: Period) -> Result<bool, StoreError> {
         months::is_there(connection, of).await
     }
 
     fn try_again(store: &PostgresStore, error: &StoreError) -> bool {
         let StoreError::Unavailable(source) = error else { return false };
-        match source.downcast_ref::<sqlx::Error>() {
+        match source.downcast_ref::<DriverError>().map(|error| &error.0) {
             Some(sqlx::Error::Database(error)) => match error.code().as_deref() {
                 // Could not serialize, deadlock, told to stop by an administrator who may have a successor up.
                 Some("40001" | "40P01" | "57P01") => true,
@@ -131,51 +134,44 @@ pub(crate) fn is_address(url: &str) -> bool {
     address::is_ours(url)
 }
 
-fn array((column, number): (&Column<'_>, u32)) -> String {
+fn array((column, number): (Values<'_>, u32)) -> String {
     match column {
-        Column::Text(_) => format!("${number}::text[]"),
-        Column::Integer(_) => format!("${number}::bigint[]"),
+        Values::Texts(_) => format!("${number}::text[]"),
+        Values::Integers(_) => format!("${number}::bigint[]"),
     }
 }
 
 impl SqlStore<Postgres> {
-    /// Opens the database; a gateway or companion brings its schema up to date, a gateway takes ownership.
+    /// Opens the database; a gateway or companion brings its schema up to date.
     pub(crate) async fn open(options: Options) -> Result<Self, OpenError> {
         let connect = address::read(&options.url)?.options(SESSION);
         match options.occupancy {
             Occupancy::Gateway | Occupancy::Companion => migrate(&connect).await?,
             Occupancy::Visitor => look(&connect).await?,
         }
-        let owner = match options.occupancy {
-            Occupancy::Gateway => Some(Owner::take(connect.clone()).await?),
-            Occupancy::Companion | Occupancy::Visitor => None,
-        };
         // Which filters are given changes the best plan: it is made for the values, each time.
         let reading = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
         let readers = pool(options.readers.max(1)).connect_lazy_with(reading);
-        let asks = Asks::new(pool(1).connect_lazy_with(connect.clone()));
+        let news = News::new(&connect);
         let writers = pool(WRITERS).connect_lazy_with(connect);
-        Ok(Self { readers, writers, own: Own { months: Mutex::default(), owner, asks } })
+        Ok(Self { readers, writers, own: Own { months: Mutex::default(), news } })
     }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn close(&self) {
-        if let Some(owner) = &self.own.owner {
-            owner.give_up().await;
-        }
-        self.own.asks.close().await;
+        self.own.news.close().await;
         self.readers.close().await;
         self.writers.close().await;
     }
 
-    fn ownership(&self) -> watch::Receiver<Ownership> {
-        self.own.owner.as_ref().map_or_else(Ownership::never, Owner::watch)
-    }
-
     fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
         Some(self)
+    }
+
+    async fn upkeep(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
+        self.within(self.due_months(now, keep_months)).await
     }
 
     async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
@@ -211,6 +207,6 @@ async fn look(connect: &PgConnectOptions) -> Result<(), OpenError> {
 async fn reach(connect: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let connecting = PgConnection::connect_with(connect);
     let reached = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
-    let unreachable = |source| OpenError::Unreachable { address: address::shown(connect), source };
+    let unreachable = |error| OpenError::Unreachable { address: address::shown(connect), source: DriverError(error) };
     reached.unwrap_or_else(|_late| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))).map_err(unreachable)
 }

@@ -36,6 +36,11 @@ impl<D: Dialect> SqlStore<D> {
         self.writers.begin_with(D::BEGIN_APPLY).await.map_err(from_driver)
     }
 
+    /// A transaction about keys of calls.
+    pub(crate) async fn keys(&self) -> Result<Transaction<'static, D>, StoreError> {
+        self.writers.begin_with(D::BEGIN_KEYS).await.map_err(from_driver)
+    }
+
     /// A transaction that changes the directory.
     pub(crate) async fn change(&self) -> Result<Transaction<'static, D>, StoreError> {
         self.writers.begin_with(D::BEGIN_CHANGE).await.map_err(from_driver)

@@ -34,16 +34,11 @@ where
         if events.is_empty() {
             return Ok(0);
         }
-        self.within(async {
-            let mut attempt = 1;
-            loop {
-                match self.apply_once(events).await {
-                    Err(error) if attempt < ATTEMPTS && D::try_again(self, &error) => attempt += 1,
-                    done => return done,
-                }
-            }
-        })
-        .await
+        self.until_added(|asking| self.apply_once(events, asking)).await
+    }
+
+    async fn persist(&self) -> Result<(), StoreError> {
+        self.within(D::persist(self)).await
     }
 
     async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError> {
@@ -94,20 +89,51 @@ where
     for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
     usize: ColumnIndex<D::Row>,
 {
-    async fn apply_once(&self, events: &[UsageEvent]) -> Result<u64, StoreError> {
+    /// Begins a transaction that adds events until one is through: again where the next try may well succeed, and where
+    /// it must be asked which events are new.
+    pub(crate) async fn until_added<F>(&self, add: impl Fn(Asking) -> F + Send + Sync) -> Result<u64, StoreError>
+    where
+        F: Future<Output = Result<Option<u64>, StoreError>> + Send,
+    {
+        self.within(async {
+            let (mut attempt, mut asking) = (1, Asking::IfAllAreNew);
+            loop {
+                match add(asking).await {
+                    Ok(None) => asking = Asking::WhichAreNew,
+                    Ok(Some(added)) => return Ok(added),
+                    Err(error) if attempt < ATTEMPTS && D::try_again(self, &error) => attempt += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+        .await
+    }
+
+    /// `None` where nothing was added, because it must be asked which are new.
+    async fn apply_once(&self, events: &[UsageEvent], asking: Asking) -> Result<Option<u64>, StoreError> {
         D::make_room(self, events).await?;
         let mut transaction = self.adding().await?;
-        let added = add_all::<D>(&mut transaction, events).await?;
+        let Some(added) = add_all::<D>(&mut transaction, events, asking).await? else { return Ok(None) };
         commit::<D>(transaction).await?;
-        Ok(u64::try_from(added.len()).unwrap_or(u64::MAX))
+        Ok(Some(u64::try_from(added.len()).unwrap_or(u64::MAX)))
     }
 }
 
-/// Adds events and all that they add up to; answers those that were new.
+/// What adding events asks of the database. All are new as a rule, and to be told of each costs more than half as much as to
+/// add it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    IfAllAreNew,
+    WhichAreNew,
+}
+
+/// Adds events and all that they add up to; answers those that were new. `None` where it was asked whether all are and some
+/// were there already: the transaction is to be dropped.
 pub(crate) async fn add_all<'e, D>(
     conn: &mut D::Connection,
     events: &'e [UsageEvent],
-) -> Result<Vec<&'e UsageEvent>, StoreError>
+    asking: Asking,
+) -> Result<Option<Vec<&'e UsageEvent>>, StoreError>
 where
     D: Dialect,
     for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
@@ -116,12 +142,19 @@ where
     for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
     usize: ColumnIndex<D::Row>,
 {
-    let mut new = Events::<D>(&mut *conn).add(events).await?;
-    // Taken out as they are met, so that an event which a batch names twice counts once.
-    let added: Vec<&UsageEvent> = events.iter().filter(|event| new.remove(&event.id)).collect();
+    let mut statements = Events::<D>(&mut *conn);
+    let added: Vec<&UsageEvent> = match asking {
+        Asking::IfAllAreNew if statements.add_new(events).await? => events.iter().collect(),
+        Asking::IfAllAreNew => return Ok(None),
+        Asking::WhichAreNew => {
+            let mut new = statements.add(events).await?;
+            // Taken out as they are met, so that an event which a batch names twice counts once.
+            events.iter().filter(|event| new.remove(&event.id)).collect()
+        }
+    };
     if !added.is_empty() {
         Balances::<D>(&mut *conn).add(&added).await?;
         Rollups::<D>(&mut *conn).add(&added).await?;
     }
-    Ok(added)
+    Ok(Some(added))
 }

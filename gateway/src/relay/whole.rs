@@ -13,6 +13,7 @@ use crate::forward::{Answer, AnswerBody, NoAnswer};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::hold::OpenHold;
+use crate::once;
 use crate::settle::{self, Ending};
 use crate::stop::Stop;
 use crate::usage::Usage;
@@ -110,6 +111,7 @@ async fn send_whole(
         || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
     let mut client = Client::new(session);
     if bodiless {
+        once::keep(call, &header, &[]).await;
         client.header(header, true).await;
     } else {
         let bytes = match with_usage(answer, &bytes, usage, bytes_max) {
@@ -121,6 +123,7 @@ async fn send_whole(
             None => bytes,
         };
         header.insert_header(header::CONTENT_LENGTH, bytes.len())?;
+        once::keep(call, &header, &bytes).await;
         client.header(header, false).await;
         client.body(bytes, true).await;
     }

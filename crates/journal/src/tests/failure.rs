@@ -76,7 +76,7 @@ async fn what_is_forgotten_and_applied_while_nothing_can_be_written_is_not_lost(
     world.disk.leave_room(Some(0));
     assert!(world.journal.forget(hold.id).await.is_err());
     let batch = world.journal.unapplied(1).await.unwrap();
-    assert!(world.journal.applied(&batch).await.is_err());
+    assert!(world.journal.persisted(world.journal.taken(&batch)).await.is_err());
     assert_eq!(world.journal.stats().unapplied, 0);
     world.disk.leave_room(None);
     world.until_accepting().await;

@@ -75,7 +75,7 @@ async fn run(steps: Vec<Step>) {
             Step::Apply(limit) => {
                 if !model.waiting.is_empty() {
                     let batch = world.journal.unapplied(limit).await.unwrap();
-                    world.journal.applied(&batch).await.unwrap();
+                    world.journal.persisted(world.journal.taken(&batch)).await.unwrap();
                     let applied: Vec<_> = model.waiting.drain(..limit.min(model.waiting.len())).collect();
                     assert_eq!(ids(&batch.events), applied);
                 }

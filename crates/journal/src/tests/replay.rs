@@ -19,7 +19,7 @@ async fn a_settled_event_comes_back_as_it_was_until_it_is_applied() {
 
     let batch = world.journal.unapplied(2).await.unwrap();
     assert_eq!(batch.events, events[..2]);
-    world.journal.applied(&batch).await.unwrap();
+    world.journal.persisted(world.journal.taken(&batch)).await.unwrap();
     assert_eq!(world.waiting().await, events[2..]);
     assert_eq!(world.journal.stats().oldest_unapplied, Some(events[2].settled_at));
 
@@ -121,7 +121,7 @@ async fn caught_up_waits_for_what_was_settled_before_it_and_for_nothing_else() {
         () = std::future::ready(()) => {}
     }
     world.call(&event(2)).await;
-    world.journal.applied(&batch).await.unwrap();
+    world.journal.persisted(world.journal.taken(&batch)).await.unwrap();
     caught_up.await;
     assert_eq!(world.journal.stats().unapplied, 1);
 }
@@ -144,7 +144,7 @@ async fn events_beyond_the_memory_come_back_from_disk_in_order() {
         let mut found = Vec::new();
         while world.journal.stats().unapplied > 0 {
             let batch = world.journal.unapplied(300).await.unwrap();
-            world.journal.applied(&batch).await.unwrap();
+            world.journal.persisted(world.journal.taken(&batch)).await.unwrap();
             found.extend(batch.events);
         }
         assert_eq!(found, events);

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use ledger::{OrganizationId, SessionId, StoreError, UsageEvent, UsageEventId};
-use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Executor, Row as _, Type};
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{from_text, id, to_text};
-use crate::dialect::{Batch, Dialect};
+use crate::batch::Batch;
+use crate::dialect::Dialect;
 use crate::error::{damaged, from_driver};
 
 /// An event that is there already is passed over and not answered. No constraint is named, because the key is the id
@@ -14,7 +15,8 @@ use crate::error::{damaged, from_driver};
 const INTO_EVENTS: &str =
     "INSERT INTO usage_events (event_id, organization_id, user_id, event_type, category, session_id,
     occurred_at_ms, outcome, credits_micros, document)";
-const ONCE: &str = "ON CONFLICT DO NOTHING RETURNING event_id";
+const ONCE: &str = "ON CONFLICT DO NOTHING";
+const WHICH: &str = "RETURNING event_id";
 /// The time is that of the id: it says which partition to look in, where there are partitions.
 const FIND_EVENT: &str =
     "SELECT document FROM usage_events WHERE event_id = $1 AND organization_id = $2 AND occurred_at_ms = $3";
@@ -31,16 +33,22 @@ where
     for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
     usize: ColumnIndex<D::Row>,
 {
-    /// Adds events, in the order of their ids, so that two who add the same ones never wait for each other; answers the
-    /// ids of those that were new.
+    /// Adds events; answers whether all were new.
+    pub(crate) async fn add_new(&mut self, events: &[UsageEvent]) -> Result<bool, StoreError> {
+        let added = batch(&in_order(events))?.insert::<D>(&mut *self.0, INTO_EVENTS, ONCE).await?;
+        Ok(added == u64::try_from(events.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Adds events; answers the ids of those that were new.
     pub(crate) async fn add(&mut self, events: &[UsageEvent]) -> Result<HashSet<UsageEventId>, StoreError> {
-        let mut events: Vec<&UsageEvent> = events.iter().collect();
-        events.sort_unstable_by_key(|event| event.id);
-        let rows = batch(&events)?;
-        let text = format!("{INTO_EVENTS} {} {ONCE}", D::rows(&rows));
-        let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
-        let added = add.fetch_all(&mut *self.0).await.map_err(from_driver)?;
-        added.iter().map(|row| id("event id", row.try_get(0).map_err(from_driver)?)).collect()
+        let mut added = HashSet::new();
+        for rows in batch(&in_order(events))?.parts::<D>()? {
+            let add = rows.statement::<D>(INTO_EVENTS, &format!("{ONCE} {WHICH}"));
+            for row in add.fetch_all(&mut *self.0).await.map_err(from_driver)? {
+                added.insert(id("event id", row.try_get(0).map_err(from_driver)?)?);
+            }
+        }
+        Ok(added)
     }
 
     pub(crate) async fn find(
@@ -54,6 +62,13 @@ where
         let row = find.fetch_optional(&mut *self.0).await.map_err(from_driver)?;
         row.map(|row| from_text("usage event", row.try_get(0).map_err(from_driver)?)).transpose()
     }
+}
+
+/// In the order of their ids, so that two who add the same ones never wait for each other.
+fn in_order(events: &[UsageEvent]) -> Vec<&UsageEvent> {
+    let mut events: Vec<&UsageEvent> = events.iter().collect();
+    events.sort_unstable_by_key(|event| event.id);
+    events
 }
 
 fn batch<'a>(events: &[&'a UsageEvent]) -> Result<Batch<'a>, StoreError> {

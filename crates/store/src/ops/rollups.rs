@@ -6,10 +6,11 @@ use ledger::{
     DailyUsage, Day, EventTypeUsage, OrganizationId, Period, StoreError, Timestamp, UsageEvent, UsageReport, UserId,
     UserUsage,
 };
-use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Executor, Row as _, Type};
+use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{count, credits, id};
-use crate::dialect::{Batch, Dialect};
+use crate::batch::Batch;
+use crate::dialect::Dialect;
 use crate::error::{damaged, from_driver};
 
 const INTO_ROLLUPS: &str =
@@ -61,9 +62,7 @@ where
             .texts(sums.keys().map(|key| key.3))
             .integers(sums.values().map(|sum| sum.0))
             .integers(sums.values().map(|sum| sum.1));
-        let text = format!("{INTO_ROLLUPS} {} {MOVED}", D::rows(&rows));
-        let add = D::bind_rows(sqlx::query(AssertSqlSafe(text)), &rows)?;
-        add.execute(&mut *self.0).await.map_err(from_driver)?;
+        rows.insert::<D>(&mut *self.0, INTO_ROLLUPS, MOVED).await?;
         Ok(())
     }
 
