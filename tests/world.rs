@@ -25,7 +25,8 @@ pub(crate) use tls::{TlsClient, tls_file};
 
 /// The annotated configuration: journeys go through the routes that are shipped.
 pub(crate) const ANNOTATED: &str = include_str!("../config/gateway.toml");
-const SECRET: &str = "a secret of the journeys, which is long enough";
+/// What signs credentials.
+pub(crate) const SECRET: &str = "a secret of the journeys, which is long enough";
 const ISSUER: &str = "https://id.journeys.example";
 /// When every world begins.
 const BEGINNING: &str = "2026-11-10T12:00:00Z";
@@ -197,6 +198,11 @@ impl World {
     /// Sets a key for the next start or reload.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.overrides.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The gateway, to look at its ports.

@@ -89,6 +89,11 @@ there is nothing to do. The exit status is 0 where all was done.")]
     Plugin(plugin::Plugin),
 }
 
+/// What is logged at this level: no more than that, and never what libraries would say of headers.
+pub fn log_filter(level: &str) -> String {
+    logging::capped(level)
+}
+
 /// Runs the program.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match (cli.command, cli.run) {

@@ -107,11 +107,7 @@ impl Metrics {
             credits_captured: register!(r, CreditsVec::new(credits, "event_type")),
             events: register!(
                 r,
-                count(
-                    "gateway_usage_events_total",
-                    "Usage events, by event type and outcome",
-                    &["event_type", "outcome"]
-                )
+                count("gateway_usage_events_total", "Usage events, by type and outcome", &["event_type", "outcome"])
             ),
             holds_open: register!(r, IntGauge::new("gateway_holds_open", "Holds of calls on their way")),
             journal_unapplied: register!(

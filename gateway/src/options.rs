@@ -125,9 +125,16 @@ impl Options {
                 forwarded: it.headers.forwarded,
                 strip_credentials: it.headers.credentials == settings::Credentials::Strip,
                 cookie: it.cookie.clone(),
+                backend: host_of(&self.upstream),
             },
         })
     }
+}
+
+/// The backend, as a `Host` names it.
+fn host_of(upstream: &UpstreamOptions) -> String {
+    let UpstreamOptions { host, port, .. } = upstream;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn paces(limits: &settings::Limits) -> Paces {
