@@ -12,6 +12,7 @@ mod golden;
 mod options;
 mod plugin;
 mod report;
+mod rerate;
 mod watch;
 
 pub use error::{LoadError, PricingError};
@@ -19,4 +20,5 @@ pub use golden::{Cases, Difference};
 pub use options::Options;
 pub use plugin::{Call, CallOutcome, Plugin, Quote, Settled};
 pub use report::{LoadedPlugin, PricingReport, RejectedFile};
+pub use rerate::rerate;
 pub use watch::{Active, Observer, Pricing};

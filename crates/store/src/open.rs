@@ -9,6 +9,7 @@ use ledger::{Adjustments, Directory, IdempotencyStore, LeaseStore, Period, Store
 use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
 use crate::reconciliation::Reconciliation;
+use crate::recorded::Recorded;
 use crate::sqlite::SqliteStore;
 
 /// Where the database is and who opens it.
@@ -43,7 +44,7 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + UsageStore + Adjustments + IdempotencyStore + Reconciliation {
+pub trait Store: Directory + UsageStore + Adjustments + IdempotencyStore + Reconciliation + Recorded {
     /// Closes every connection.
     async fn close(&self);
 

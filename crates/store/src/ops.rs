@@ -19,6 +19,7 @@ pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod reconciliation;
+pub(crate) mod recorded;
 pub(crate) mod rollups;
 
 use ledger::{Credits, StoreError};
