@@ -47,6 +47,14 @@ impl Contract {
         }
     }
 
+    /// The interface of that version, which is what it exports.
+    pub(crate) fn export(&self) -> &'static str {
+        match self {
+            Self::V0(_) => V0_EXPORT,
+            Self::V1(_) => "gateway:pricing/price-list@1.0.0",
+        }
+    }
+
     pub(crate) fn instantiate(&self, store: &mut Store<Limits>) -> wasmtime::Result<Instance> {
         match self {
             Self::V0(component) => component.instantiate(store).map(Instance::V0),

@@ -179,6 +179,22 @@ impl Cases {
         });
         all.take(DIFFERENCES_MAX).collect()
     }
+
+    /// The calls that two plugins price unlike, the first of them: what is wanted is what `one` answers.
+    pub fn between(&self, one: &Plugin, other: &Plugin) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for (event_type, priced) in &self.0 {
+            let Ok(definition) = priced.definition(event_type) else { continue };
+            for case in &priced.calls {
+                let [wanted, answered] = [one, other].map(|plugin| case.answer(plugin, &definition));
+                if wanted != answered {
+                    differences.push(Difference { case: case.name(event_type), wanted, answered });
+                }
+            }
+        }
+        differences.truncate(DIFFERENCES_MAX);
+        differences
+    }
 }
 
 /// Reads cases that came by themselves, bounded like a file.
@@ -229,15 +245,36 @@ impl Case {
         parts.join(", ")
     }
 
-    /// Each as what is wanted and what was answered.
-    fn differences(&self, plugin: &Plugin, definition: &EventDefinition) -> Vec<(String, String)> {
-        let signals = Signals {
+    /// What a plugin answers: the quote, and how it settles where the case says how the call ended.
+    fn answer(&self, plugin: &Plugin, definition: &EventDefinition) -> String {
+        let signals = self.signals();
+        let Ok(free) = "free".parse() else { return String::new() };
+        let call = Call { definition, plan: self.plan.as_ref().unwrap_or(&free), signals: &signals };
+        let quoted = plugin.quote(&call);
+        let settled = match (&self.settled, &quoted) {
+            (Some(settled), Ok(quote)) => plugin.settle(&call, quote, &settled.outcome(&call)).map(Some),
+            _ => Ok(None),
+        };
+        match settled {
+            Ok(None) => said(&quoted),
+            Ok(Some(settled)) => format!("{}, settled at {}", said(&quoted), said(&Ok(settled.quote))),
+            Err(error) => format!("{}, settled not: {error}", said(&quoted)),
+        }
+    }
+
+    fn signals(&self) -> Signals {
+        Signals {
             text_units: self.text,
             item_count: self.items_of_text,
             flags: self.flags.clone(),
             scalars: self.scalars.clone(),
             body_bytes: self.body_bytes,
-        };
+        }
+    }
+
+    /// Each as what is wanted and what was answered.
+    fn differences(&self, plugin: &Plugin, definition: &EventDefinition) -> Vec<(String, String)> {
+        let signals = self.signals();
         let Ok(free) = "free".parse() else { return Vec::new() };
         let call = Call { definition, plan: self.plan.as_ref().unwrap_or(&free), signals: &signals };
         let quoted = plugin.quote(&call);
@@ -257,8 +294,8 @@ impl Case {
 }
 
 impl Settled {
-    fn difference(&self, plugin: &Plugin, call: &Call<'_>, quote: &Quote) -> Option<(String, String)> {
-        let outcome = CallOutcome {
+    fn outcome(&self, call: &Call<'_>) -> CallOutcome {
+        CallOutcome {
             status: self.status,
             request_bytes: call.signals.body_bytes,
             response_bytes: self.response_bytes,
@@ -272,7 +309,11 @@ impl Settled {
                 reasoning_tokens: self.reasoning_tokens,
                 scalars: self.scalars.clone(),
             },
-        };
+        }
+    }
+
+    fn difference(&self, plugin: &Plugin, call: &Call<'_>, quote: &Quote) -> Option<(String, String)> {
+        let outcome = self.outcome(call);
         let settled = plugin.settle(call, quote, &outcome);
         let estimated = settled.as_ref().is_ok_and(|settled| settled.estimated);
         let answered = settled.map(|settled| settled.quote);

@@ -154,6 +154,11 @@ impl Plugin {
         }
     }
 
+    /// What the component exports.
+    pub fn exports(&self) -> Vec<&'static str> {
+        vec![self.component.export()]
+    }
+
     /// The version of the contract that it was built for.
     pub fn contract(&self) -> &'static str {
         self.component.version()

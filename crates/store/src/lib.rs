@@ -15,6 +15,7 @@ mod ops;
 mod postgres;
 mod price_list;
 mod reconciliation;
+mod recorded;
 mod rollouts;
 mod sql_store;
 mod sqlite;
@@ -29,3 +30,4 @@ pub use price_list::standard_definitions;
 pub use reconciliation::{
     BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,
 };
+pub use recorded::Recorded;

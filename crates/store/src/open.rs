@@ -11,6 +11,7 @@ use ledger::{
 use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
 use crate::reconciliation::Reconciliation;
+use crate::recorded::Recorded;
 use crate::sqlite::SqliteStore;
 
 /// Where the database is and who opens it.
@@ -45,7 +46,9 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + Rollouts + UsageStore + Adjustments + IdempotencyStore + Reconciliation {
+pub trait Store:
+    Directory + Rollouts + UsageStore + Adjustments + IdempotencyStore + Reconciliation + Recorded
+{
     /// Closes every connection.
     async fn close(&self);
 

@@ -20,6 +20,7 @@ pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod plugins;
 pub(crate) mod reconciliation;
+pub(crate) mod recorded;
 pub(crate) mod rollups;
 pub(crate) mod versions;
 

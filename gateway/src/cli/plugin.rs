@@ -2,16 +2,29 @@
 
 pub(super) mod rollout;
 
+mod compare;
+mod recorded;
+mod replay;
+mod report;
+
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use ledger::{Credits, EventDefinition, EventType, PlanName, Signals};
+use ledger::{Credits, EventDefinition, EventType, PlanName, Signals, UsageEventId};
 use payload::signals::{Extractor, SignalRules, TextJoin};
-use pricing::{Call, Cases, Plugin as Loaded, PricingError, Quote};
+use pricing::{Call, Cases, Plugin as Loaded, PricingError, Quote, rerate};
 
+use self::compare::{DiffArgs, ReplayArgs};
+use self::recorded::Recorded;
+use super::run::runtime;
 use super::{Failure, say};
+
+/// How long a plugin may take to compile here: nobody waits for it but who asked.
+const COMPILE_TIME_MAX: Duration = Duration::from_secs(600);
+/// Calls that are timed.
+const CALLS_TIMED: u32 = 50;
 
 #[derive(Subcommand)]
 pub(super) enum Plugin {
@@ -39,6 +52,17 @@ pub(super) enum Plugin {
     },
     #[command(flatten)]
     Life(rollout::Life),
+    /// Price recorded calls once more: totals, and the largest differences by organisation and event type.
+    #[command(
+        after_help = "Example:\n  gateway plugin replay new.wasm --config config/gateway.toml --from 2026-10 --to 2026-11 --html report.html"
+    )]
+    Replay(ReplayArgs),
+    /// Say where two plugins differ: over golden cases, or over recorded calls with --config.
+    #[command(
+        after_help = "Examples:\n  gateway plugin diff old.wasm new.wasm --cases pricing-plugins/standard.cases.toml
+  gateway plugin diff old.wasm new.wasm --config config/gateway.toml --from 2026-11 --to 2026-11"
+    )]
+    Diff(DiffArgs),
 }
 
 #[derive(Args)]
@@ -46,8 +70,14 @@ pub(super) struct QuoteArgs {
     /// The plugin, a WebAssembly component.
     file: PathBuf,
     /// The event type; its definition is the standard price list's unless --definition is given.
-    #[arg(long)]
-    event: EventType,
+    #[arg(long, required_unless_present = "event_id")]
+    event: Option<EventType>,
+    /// A recorded event, priced once more from what it stored, its settlement included; needs --config.
+    #[arg(long, conflicts_with = "event", requires = "config")]
+    event_id: Option<UsageEventId>,
+    /// The configuration that names the database of the event. It is only read.
+    #[arg(long, short, value_name = "FILE", requires = "event_id")]
+    config: Option<PathBuf>,
     /// An event definition as JSON, as the operators' API takes it.
     #[arg(long)]
     definition: Option<String>,
@@ -75,6 +105,8 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
     match command {
         Plugin::Inspect { file } => inspect(file),
         Plugin::Quote(args) => quote(args),
+        Plugin::Replay(args) => compare::replay(args),
+        Plugin::Diff(args) => compare::diff(args),
         Plugin::Test { file, cases } => test(file, cases.as_deref()),
         Plugin::Life(life) => rollout::run(life),
     }
@@ -82,7 +114,8 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
 
 /// Loads a plugin, whatever its golden cases say: `test` is there to tell.
 fn load(file: &Path) -> Result<Loaded, Failure> {
-    let loaded = Loaded::load_untested(&pricing::Options::new(file));
+    let options = pricing::Options { compile_time_max: COMPILE_TIME_MAX, ..pricing::Options::new(file) };
+    let loaded = Loaded::load_untested(&options);
     loaded.map_err(|error| Failure::Faults(vec![format!("{}: {}: {error}", file.display(), error.cause())]))
 }
 
@@ -100,8 +133,76 @@ fn inspect(file: &Path) -> Result<(), Failure> {
     say(&format!("event types   {named}"));
     say(&format!("contract      {}", plugin.contract()));
     say(&format!("settlement    {}", plugin.settlement()));
+    say(&format!("exports       {}", plugin.exports().join(", ")));
+    say("imports       none");
     say(&format!("load time     {} ms", loaded_in.as_millis()));
+    if loaded_in > pricing::Options::new(file).compile_time_max {
+        say("              longer than a gateway waits: it would refuse this file");
+    }
+    say(&format!("call time     {}", call_time(&plugin)?));
     Ok(())
+}
+
+/// How long a quote takes in a fresh instance: the least and the middle of some calls.
+fn call_time(plugin: &Loaded) -> Result<String, Failure> {
+    let named = plugin.event_types().first().map_or("structuring_diagnose", |named| *named).to_owned();
+    let event_type: EventType = named.parse().context("the plugin's event type")?;
+    let definition = EventDefinition {
+        name: event_type.to_string(),
+        event_type,
+        category: "inspect".to_owned(),
+        base_credits: Credits::from_micros(Credits::MICROS_PER_CREDIT),
+        complexity: None,
+        features: std::collections::BTreeMap::new(),
+        version: 1,
+    };
+    let (plan, signals) = ("free".parse().context("a plan")?, Signals::default());
+    let call = Call { definition: &definition, plan: &plan, signals: &signals };
+    let mut times: Vec<Duration> = (0..CALLS_TIMED)
+        .map(|_| {
+            let started = Instant::now();
+            let _ = plugin.quote(&call);
+            started.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let at = |index: usize| times.get(index).map_or(0, Duration::as_micros);
+    Ok(format!("{} µs at least, {} µs in the middle of {CALLS_TIMED}", at(0), at(times.len() / 2)))
+}
+
+/// A recorded event, priced as it was: its definition, plan, signals and answer are what it stored.
+fn quote_recorded(args: &QuoteArgs, plugin: &Loaded, config: &Path, id: UsageEventId) -> Result<(), Failure> {
+    let priced = runtime(0)?.block_on(async {
+        let recorded = Recorded::open(config).await?;
+        let event = recorded.event(id).await?;
+        let definition = recorded.definition(&event);
+        let unknown = || {
+            vec![format!("{}: version {} of its definition is not known", event.event_type, event.definition_version)]
+        };
+        let definition = definition.ok_or_else(|| Failure::Faults(unknown()))?;
+        let settled = rerate(plugin, &event, definition, &args.plan);
+        let signals = event.signals.clone();
+        recorded.close().await;
+        Ok::<_, Failure>((settled, signals, event.credits))
+    })?;
+    let (settled, signals, charged) = priced;
+    let settled = settled.map_err(|error| Failure::Faults(vec![format!("{}: {error}", error.cause())]))?;
+    show(args, plugin, &settled.quote, &signals);
+    if !args.json {
+        let estimated = if settled.estimated { ", as an estimate" } else { "" };
+        say(&format!("{:<24} {:>16}{estimated}", "charged then", charged.to_string()));
+    }
+    Ok(())
+}
+
+fn show(args: &QuoteArgs, plugin: &Loaded, quote: &Quote, signals: &Signals) {
+    if args.json {
+        return say(&as_json(plugin, quote, signals));
+    }
+    for item in &quote.items {
+        say(&format!("{:<24} {:>16}", item.label, item.credits.to_string()));
+    }
+    say(&format!("{:<24} {:>16}", "total", quote.credits.to_string()));
 }
 
 fn test(file: &Path, cases: Option<&Path>) -> Result<(), Failure> {
@@ -122,17 +223,17 @@ fn test(file: &Path, cases: Option<&Path>) -> Result<(), Failure> {
 
 fn quote(args: &QuoteArgs) -> Result<(), Failure> {
     let plugin = load(&args.file)?;
-    let definition = definition(args)?;
+    if let (Some(id), Some(config)) = (args.event_id, &args.config) {
+        return quote_recorded(args, &plugin, config, id);
+    }
+    let Some(event_type) = &args.event else {
+        return Err(Failure::Usage("say which call: --event, or --event-id with --config".to_owned()));
+    };
+    let definition = definition(args, event_type)?;
     let signals = signals(args)?;
     let asked = Call { definition: &definition, plan: &args.plan, signals: &signals };
     match plugin.quote(&asked) {
-        Ok(quote) if args.json => say(&as_json(&plugin, &quote, &signals)),
-        Ok(quote) => {
-            for item in &quote.items {
-                say(&format!("{:<24} {:>16}", item.label, item.credits.to_string()));
-            }
-            say(&format!("{:<24} {:>16}", "total", quote.credits.to_string()));
-        }
+        Ok(quote) => show(args, &plugin, &quote, &signals),
         Err(PricingError::Refused(why)) => return Err(Failure::Faults(vec![format!("declined: {why}")])),
         Err(error) => return Err(Failure::Faults(vec![format!("{}: {error}", error.cause())])),
     }
@@ -155,21 +256,21 @@ fn as_number(credits: Credits) -> serde_json::Value {
 }
 
 /// The definition given, or the standard price list's.
-fn definition(args: &QuoteArgs) -> Result<EventDefinition, Failure> {
+fn definition(args: &QuoteArgs, event_type: &EventType) -> Result<EventDefinition, Failure> {
     if let Some(text) = &args.definition {
         let mut document: serde_json::Value = serde_json::from_str(text).context("--definition")?;
         if let Some(members) = document.as_object_mut() {
-            members.entry("eventType").or_insert_with(|| args.event.as_str().into());
-            members.entry("name").or_insert_with(|| args.event.as_str().into());
+            members.entry("eventType").or_insert_with(|| event_type.as_str().into());
+            members.entry("name").or_insert_with(|| event_type.as_str().into());
             members.entry("category").or_insert_with(|| "custom".into());
         }
         return Ok(serde_json::from_value(document).context("--definition")?);
     }
     let known = store::standard_definitions().context("the standard price list")?;
     let names: Vec<String> = known.iter().map(|definition| definition.event_type.to_string()).collect();
-    let found = known.into_iter().find(|definition| definition.event_type == args.event);
+    let found = known.into_iter().find(|definition| definition.event_type == *event_type);
     let unknown = || {
-        format!("{} is not on the standard price list: give --definition, or one of {}", args.event, names.join(", "))
+        format!("{} is not on the standard price list: give --definition, or one of {}", event_type, names.join(", "))
     };
     found.ok_or_else(|| Failure::Usage(unknown()))
 }
