@@ -4,6 +4,7 @@ mod backend;
 mod check;
 mod client;
 mod request;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use serde_json::{Value, json};
 use standin::{Mint, Person};
 use tempfile::TempDir;
 
-pub(crate) use backend::{Answer, Backend, Gate, gzip};
+pub(crate) use backend::{Answer, Backend, Gate, Received, gzip};
 pub(crate) use client::{Answered, Connection};
 pub(crate) use request::Request;
+pub(crate) use tls::{TlsClient, tls_file};
 
 /// The annotated configuration: journeys go through the routes that are shipped.
 const ANNOTATED: &str = include_str!("../config/gateway.toml");
@@ -281,7 +283,12 @@ impl World {
             0 => self.running(),
             other => &self.others[other - 1],
         };
-        Request::new(running.address, method, target, Arc::clone(&self.seen))
+        Request::new(running.address, method, target, Arc::clone(&self.seen)).over(self.tls())
+    }
+
+    /// Who speaks TLS, where the gateway does.
+    pub(crate) fn tls(&self) -> Option<TlsClient> {
+        self.overrides.iter().any(|(key, _)| key == "SERVER__TLS_KEY").then(TlsClient::new)
     }
 
     /// A diagnosis of 10 credits.

@@ -8,6 +8,9 @@ use ledger::{
     Adjustments, BookSnapshot, Changed, Clock, Credits, Directory, Hold, Limit, OrganizationId, Period, StoreError,
     UsageStore,
 };
+use refusal::Refusal;
+
+use crate::quote::{self, Asked, Priced};
 
 /// Everything that a handler may use.
 pub struct Context {
@@ -47,6 +50,10 @@ pub trait Live: Send + Sync + 'static {
     async fn caught_up(&self);
     /// Drops what is remembered of what changed. Awaited after each write, before its answer.
     async fn changed(&self, changed: &Changed);
+    /// What a call would cost now. Refused as the call itself would be, and where no gateway is in this process.
+    async fn quote(&self, _asked: Asked<'_>) -> Result<Priced, Refusal> {
+        Err(quote::not_here())
+    }
 }
 
 /// Why nothing is set aside.

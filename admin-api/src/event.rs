@@ -186,14 +186,14 @@ struct EventExplained {
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes ledger::ChargeItem")]
-struct ItemShown {
+pub(crate) struct ItemShown {
     label: String,
     credits: f64,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes ledger::PluginIdentity")]
-struct PluginShown {
+pub(crate) struct PluginShown {
     name: String,
     version: String,
     sha256: String,

@@ -15,7 +15,7 @@ pub fn is_ours(path: &str) -> bool {
         ["organizations", id, "usage"] | ["admin", "organizations" | "plans" | "event-definitions", id] => {
             !id.is_empty()
         }
-        ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit"]
+        ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit" | "quote"]
         | ["admin", "organizations", id, "adjustments"] => !id.is_empty(),
         ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
         ["admin", "organizations", id, "members", user] => !id.is_empty() && !user.is_empty(),
@@ -48,6 +48,7 @@ mod tests {
             "/api/organizations/acme/usage/history",
             "/api/organizations/acme/usage/management",
             "/api/organizations/acme/usage/audit",
+            "/api/organizations/acme/usage/quote",
             "/api/organizations/acme/usage/events/evt_1",
             "/api/admin/organizations/acme",
             "/api/admin/organizations/acme/adjustments",

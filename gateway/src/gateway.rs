@@ -20,7 +20,7 @@ use crate::upstream::Upstream;
 /// Everything that a call needs.
 pub(crate) struct Gateway {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) rules: Arc<ArcSwap<Rules>>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) organizations: Arc<Organizations>,
     pub(crate) books: Arc<Books>,

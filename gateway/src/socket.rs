@@ -4,6 +4,7 @@
 //! Pingora's own stream sends a header apart from its body, and keeps 64 KiB for reading on every connection.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::connection::Arrival;
 
 /// What may wait, in bytes: a header, and towards the backend a usual body after it.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
@@ -45,12 +49,28 @@ pub(crate) struct Socket {
     failed: bool,
     send: Send,
     digest: Arc<SocketDigest>,
+    /// The header that a client's connection waits for.
+    arrival: Option<(Arc<Arrival>, Patience)>,
+}
+
+/// How long a header has been coming.
+#[derive(Debug)]
+enum Patience {
+    /// Nothing of it is there.
+    Unmoved,
+    /// Its first byte is there, since then.
+    Since(Instant),
+    /// It did not come in one piece: then it is over.
+    Until(Pin<Box<Sleep>>),
 }
 
 impl Socket {
     /// A client's connection.
-    pub(crate) fn of_client(tcp: TcpStream) -> io::Result<Self> {
-        Self::new(tcp, Send::HeaderWithBody)
+    pub(crate) fn of_client(tcp: TcpStream, address: SocketAddr, arrival: Arc<Arrival>) -> io::Result<Self> {
+        let socket = Self::new(tcp, Send::HeaderWithBody)?;
+        // It is known: asking the system again would cost a call.
+        let _ = socket.digest.peer_addr.set(Some(address.into()));
+        Ok(Self { arrival: Some((arrival, Patience::Unmoved)), ..socket })
     }
 
     /// A connection to the backend.
@@ -72,7 +92,7 @@ impl Socket {
     fn new(tcp: TcpStream, send: Send) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = Arc::new(SocketDigest::from_raw_fd(tcp.as_raw_fd()));
-        Ok(Self { tcp, gathered: BytesMut::new(), body: Bytes::new(), failed: false, send, digest })
+        Ok(Self { tcp, gathered: BytesMut::new(), body: Bytes::new(), failed: false, send, digest, arrival: None })
     }
 
     /// Whether these bytes wait for more.
@@ -129,7 +149,45 @@ impl AsyncRead for Socket {
             // A backend that stops reading may have answered already: its answer counts, not our failure to write.
             self.failed = matches!(self.poll_send(cx), Poll::Ready(Err(_)));
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        match &mut self.arrival {
+            Some((arrival, patience)) => await_header(arrival, patience, cx, read, buffer.filled().len() - filled),
+            None => read,
+        }
+    }
+}
+
+/// Ends a connection whose header is too long in coming, or too long.
+fn await_header(
+    arrival: &Arrival,
+    patience: &mut Patience,
+    cx: &mut Context<'_>,
+    read: Poll<io::Result<()>>,
+    came: usize,
+) -> Poll<io::Result<()>> {
+    let Some(so_far) = arrival.so_far() else {
+        *patience = Patience::Unmoved;
+        return read;
+    };
+    if so_far == 0 {
+        *patience = if came > 0 { Patience::Since(Instant::now()) } else { Patience::Unmoved };
+    }
+    if came > 0 && !arrival.came(came) {
+        return Poll::Ready(Err(io::Error::other("the header is too long")));
+    }
+    if let Patience::Since(since) = patience
+        && (read.is_pending() || so_far > 0)
+    {
+        *patience = Patience::Until(Box::pin(tokio::time::sleep_until(*since + arrival.timeout)));
+    }
+    // A byte now and then does not help: the time counts from the first one.
+    match patience {
+        Patience::Until(over) => match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => read,
+        },
+        Patience::Unmoved | Patience::Since(_) => read,
     }
 }
 
@@ -216,6 +274,10 @@ mod tests {
 
     use super::*;
 
+    fn to_client(tcp: TcpStream) -> io::Result<Socket> {
+        Socket::new(tcp, Send::HeaderWithBody)
+    }
+
     async fn pair(of: fn(TcpStream) -> io::Result<Socket>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
@@ -230,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_header_waits_for_its_body_and_nothing_else_waits() {
-        let (mut ours, mut theirs) = pair(Socket::of_client).await;
+        let (mut ours, mut theirs) = pair(to_client).await;
         let mut all = [0; 64];
         ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         assert!(!has_come(&theirs).await);
@@ -250,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_chunk_goes_out_with_the_header_before_it() {
-        let (mut ours, mut theirs) = pair(Socket::of_client).await;
+        let (mut ours, mut theirs) = pair(to_client).await;
         ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         let mut chunk = bytes::Buf::chain(&b"4\r\n"[..], bytes::Buf::chain(&b"data"[..], &b"\r\n"[..]));
         ours.write_all_buf(&mut chunk).await.unwrap();
@@ -308,7 +370,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_writes_arrive_whole_and_in_order_however_they_are_cut() {
-        let both: [fn(TcpStream) -> io::Result<Socket>; 2] = [Socket::of_client, Socket::to_backend];
+        let both: [fn(TcpStream) -> io::Result<Socket>; 2] = [to_client, Socket::to_backend];
         for of in both {
             let (mut ours, mut theirs) = pair(of).await;
             let sizes = [1, 100, GATHERED_BYTES_MAX - 101, 1, GATHERED_BYTES_MAX, GATHERED_BYTES_MAX + 1, 1 << 20, 3];

@@ -23,7 +23,7 @@ mod usage;
 mod contract;
 
 pub use error::OpenError;
-pub use open::{Maintained, Occupancy, Options, Store, open};
+pub use open::{Maintained, Occupancy, Options, Store, lacks, open};
 pub use price_list::standard_definitions;
 pub use reconciliation::{
     BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,
