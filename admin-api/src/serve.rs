@@ -33,6 +33,7 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
         directory: store.clone(),
         usage: store.clone(),
         adjustments: store.clone(),
+        credit_grants: store.clone(),
         authenticator,
         clock,
         live: Arc::new(NoLiveBook),

@@ -86,7 +86,7 @@ async fn nobody_reaches_a_route_without_a_credential() {
             }
         }
     }
-    assert_eq!(routes, 20);
+    assert_eq!(routes, 23);
 }
 
 #[tokio::test]

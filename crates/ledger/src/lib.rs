@@ -14,6 +14,7 @@ mod organization;
 mod plan;
 
 mod adjustment;
+mod credit_grant;
 mod event;
 mod signals;
 
@@ -30,6 +31,7 @@ pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAd
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened, Spender, Spending};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};
+pub use credit_grant::{CreditGrant, CreditGrants, left_of};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};

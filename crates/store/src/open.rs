@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger::{Adjustments, Directory, IdempotencyStore, LeaseStore, Period, StoreError, Timestamp, UsageStore};
+use ledger::{
+    Adjustments, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, StoreError, Timestamp, UsageStore,
+};
 
 use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
@@ -43,7 +45,7 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + UsageStore + Adjustments + IdempotencyStore + Reconciliation {
+pub trait Store: Directory + UsageStore + Adjustments + CreditGrants + IdempotencyStore + Reconciliation {
     /// Closes every connection.
     async fn close(&self);
 
