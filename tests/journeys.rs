@@ -34,3 +34,4 @@ mod seed;
 mod several;
 mod streams;
 mod tls;
+mod tokens;

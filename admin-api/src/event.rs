@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use ledger::{
-    Adjustment, ChargeItem, Credits, EventType, HistoryFilter, OrganizationId, PageRequest, PluginIdentity, RequestId,
-    Scalar, SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent, UsageEventId, UserId,
+    Adjustment, AnswerSignals, ChargeItem, Credits, EventType, HistoryFilter, ModelUsage, OrganizationId, PageRequest,
+    PlanName, PluginIdentity, RequestId, Scalar, SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent,
+    UsageEventId, UserId,
 };
 use refusal::Refusal;
 use serde::Serialize;
@@ -107,6 +108,12 @@ struct EventData {
     flags: Vec<String>,
     #[schema(value_type = Object)]
     scalars: BTreeMap<String, Scalar>,
+    /// What the backend's answer said of its work: model, tokens and the fields that the route names. What it did not say is
+    /// not here; null where there was no answer.
+    #[schema(value_type = Option<Object>)]
+    usage: Option<ModelUsage>,
+    /// Whether the charge is the quote, because what the backend did is not known well enough.
+    estimated: bool,
 }
 
 impl EventShown {
@@ -127,6 +134,8 @@ impl EventShown {
                 body_bytes: signals.body_bytes,
                 flags: signals.flags.clone(),
                 scalars: signals.scalars.clone(),
+                usage: event.answer.as_ref().map(|answer| answer.usage.clone()),
+                estimated: event.is_estimated(),
             },
             created_at: event.occurred_at,
             complexity: complexity(&event.items),
@@ -183,6 +192,12 @@ struct EventExplained {
     /// The same as `eventData`, as the plugin was given it.
     #[schema(value_type = Object)]
     signals: ledger::Signals,
+    /// The answer, as the plugin was given it to settle.
+    #[schema(value_type = Option<Object>)]
+    answer: Option<AnswerSignals>,
+    /// The plan at that time.
+    #[schema(value_type = Option<String>)]
+    plan: Option<PlanName>,
     definition_version: i64,
 }
 
@@ -234,6 +249,8 @@ pub(crate) async fn show(
         items: event.items,
         plugin: event.adjustment.is_none().then_some(event.plugin),
         signals: event.signals,
+        answer: event.answer,
+        plan: event.plan,
         definition_version: event.definition_version,
     };
     Ok(Json(EventAnswer { success: true, event }))

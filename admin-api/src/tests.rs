@@ -191,6 +191,8 @@ fn event(at: &str, user: &str, event_type: &str, credits: i64) -> UsageEvent {
             sha256: "ab".repeat(32),
         }),
         signals: Signals { text_units: 1_234, item_count: 2, flags: vec!["echo".to_owned()], ..Signals::default() },
+        plan: None,
+        answer: None,
         session_id: None,
         request_id: "req_1".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ledger::{
     Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, Spender, UsageEvent, UsageEventId,
 };
+use payload::usage::UsageReader;
 use pricing::Active;
 use refusal::Refusal;
 
@@ -27,6 +28,8 @@ pub(crate) struct OpenHold {
     /// As they were when the hold was opened.
     terms: Terms,
     pub(crate) plan: PlanName,
+    /// How the answer is read.
+    pub(crate) reader: Arc<UsageReader>,
     pub(crate) quoted: Quoted,
 }
 
@@ -100,6 +103,8 @@ pub(crate) async fn open(
         items: quoted.quote.items.clone(),
         plugin: Arc::clone(quoted.plugin.identity()),
         signals: body.extracted.signals.clone(),
+        plan: Some(permit.record().plan.plan.clone()),
+        answer: None,
         session_id: body.extracted.session.clone(),
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
@@ -116,7 +121,7 @@ pub(crate) async fn open(
     once::journaled(call);
     let terms = Terms::of(permit.record());
     let plan = permit.record().plan.plan.clone();
-    Ok(OpenHold { hold, event, terms, plan, quoted })
+    Ok(OpenHold { hold, event, terms, plan, reader: Arc::clone(&route.reader), quoted })
 }
 
 fn refusal(refused: HoldRefused, period: Period) -> Refusal {

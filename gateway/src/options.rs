@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use http::Method;
 use ledger::{Credits, KeyLimits};
 use payload::signals::{SignalRules, TextJoin};
+use payload::usage::UsageRules;
 use settings::{Database, Idempotency, Pricing, Settings, Verdict};
 use store::Occupancy;
 
@@ -177,6 +178,7 @@ fn policy(settlement: settings::Settlement) -> SettlementPolicy {
 
 fn route_rules(route: &settings::Route) -> anyhow::Result<RouteRules> {
     let methods = route.methods.iter().map(|method| Method::from_bytes(method.as_bytes())).collect::<Result<_, _>>();
+    let answer = &route.answer;
     Ok(RouteRules {
         methods: methods.context("routes.methods")?,
         path: route.path.clone(),
@@ -190,6 +192,15 @@ fn route_rules(route: &settings::Route) -> anyhow::Result<RouteRules> {
             flags: route.flags.clone(),
             scalars: route.scalars.clone(),
             session: route.session.clone(),
+        },
+        answer: UsageRules {
+            model: answer.model.clone(),
+            input_tokens: answer.input_tokens.clone(),
+            output_tokens: answer.output_tokens.clone(),
+            cached_input_tokens: answer.cached_input_tokens.clone(),
+            cache_write_tokens: answer.cache_write_tokens.clone(),
+            reasoning_tokens: answer.reasoning_tokens.clone(),
+            scalars: answer.scalars.clone(),
         },
     })
 }

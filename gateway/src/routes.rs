@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use ledger::{EventType, IdError, OrganizationId};
 use payload::signals::{Extractor, PointerError, SignalRules};
+use payload::usage::{UsageReader, UsageRules};
 
 use crate::canonical::{self, CanonicalPath};
 
@@ -19,6 +20,8 @@ pub(crate) struct Route {
     pub(crate) event_type: EventType,
     /// What of the body the price depends on.
     pub(crate) extractor: Extractor,
+    /// What of the answer it depends on when it is settled.
+    pub(crate) reader: Arc<UsageReader>,
     methods: Vec<Method>,
     segments: Vec<Segment>,
 }
@@ -35,6 +38,7 @@ pub(crate) struct RouteRules {
     pub(crate) path: String,
     pub(crate) event_type: EventType,
     pub(crate) signals: SignalRules,
+    pub(crate) answer: UsageRules,
 }
 
 /// What the table says of a request.
@@ -115,6 +119,7 @@ impl Route {
             path: rules.path.into(),
             event_type: rules.event_type,
             extractor: Extractor::new(rules.signals)?,
+            reader: Arc::new(UsageReader::new(rules.answer)?),
             methods: rules.methods,
         })
     }
@@ -158,6 +163,7 @@ mod tests {
             path: path.to_owned(),
             event_type: event_type.parse().unwrap(),
             signals: SignalRules::default(),
+            answer: UsageRules::default(),
         };
         let routes = Routes::new([
             rules("/api/organizations/{orgId}/structuring/analyze-pain-points", "a"),

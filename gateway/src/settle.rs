@@ -1,7 +1,7 @@
 //! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
 
-use ledger::{BookSnapshot, Credits, Outcome, Period, UsageEvent};
-use pricing::{Call as PricedCall, CallOutcome, Quote};
+use ledger::{AnswerSignals, BookSnapshot, Credits, ModelUsage, Outcome, Period, UsageEvent};
+use pricing::{Call as PricedCall, CallOutcome, Settled};
 use refusal::Refusal;
 
 use crate::call::{Call, Charge};
@@ -12,7 +12,7 @@ use crate::rules::Settlement;
 use crate::usage::Usage;
 
 /// How a call ended at the backend.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ending {
     /// The backend's status; `None` where it gave none.
     pub(crate) status: Option<u16>,
@@ -24,11 +24,18 @@ pub(crate) struct Ending {
     pub(crate) cut: bool,
     /// Whether the backend ran out of time.
     pub(crate) timed_out: bool,
+    /// What the answer says of the work.
+    pub(crate) usage: ModelUsage,
 }
 
 impl Ending {
+    /// Whether the answer came whole.
+    fn is_complete(&self) -> bool {
+        !self.cut && !self.timed_out
+    }
+
     /// Whether the call is charged: 2xx is; the rest as `[settlement]` says.
-    fn settlement(self, gateway: &Gateway) -> Settlement {
+    fn settlement(&self, gateway: &Gateway) -> Settlement {
         let policy = gateway.rules.load().settlement;
         match self.status {
             _ if self.timed_out => policy.timeout,
@@ -50,7 +57,7 @@ pub(crate) async fn settle(
     ending: Ending,
 ) -> Result<Usage, Refusal> {
     let charge = match ending.settlement(gateway) {
-        Settlement::Capture => Some(price(&open, ending)),
+        Settlement::Capture => Some(price(&open, &ending)),
         Settlement::Void => None,
     };
     let terms = open.terms(gateway);
@@ -64,12 +71,18 @@ pub(crate) async fn settle(
     let charge = charge.filter(|_| secure);
     event.settled_at = gateway.clock.now().max(event.occurred_at);
     event.upstream_status = ending.status;
+    event.answer = Some(AnswerSignals {
+        response_bytes: ending.response_bytes,
+        complete: ending.is_complete(),
+        usage: ending.usage,
+        estimated: charge.as_ref().is_some_and(|settled| settled.estimated),
+    });
     (event.outcome, event.credits) = match &charge {
-        Some(charge) => (Outcome::Captured, charge.credits),
+        Some(settled) => (Outcome::Captured, settled.quote.credits),
         None => (Outcome::Voided, Credits::ZERO),
     };
-    if let Some(charge) = charge {
-        event.items = charge.items;
+    if let Some(settled) = charge {
+        event.items = settled.quote.items;
     }
     if let Err(error) = gateway.journal.settle(&event).await {
         tracing::error!(%error, event = %event.id, "a usage event cannot be written to the journal");
@@ -113,21 +126,21 @@ pub(crate) async fn forget(gateway: &Gateway, call: &mut Call, open: OpenHold) {
 }
 
 /// What the plugin that quoted the call makes of its ending. A plugin that fails now leaves its quote standing.
-fn price(open: &OpenHold, ending: Ending) -> Quote {
+fn price(open: &OpenHold, ending: &Ending) -> Settled {
     let quote = &open.quoted.quote;
     if open.plugin().settles_at_quote() {
-        return quote.clone();
+        return Settled { quote: quote.clone(), estimated: false };
     }
     let call = PricedCall { definition: &open.quoted.definition, plan: &open.plan, signals: &open.event.signals };
     let outcome = CallOutcome {
         status: ending.status.unwrap_or(0),
         request_bytes: ending.request_bytes,
         response_bytes: ending.response_bytes,
-        complete: !ending.cut && !ending.timed_out,
-        ..CallOutcome::default()
+        complete: ending.is_complete(),
+        usage: ending.usage.clone(),
     };
     open.plugin().settle(&call, quote, &outcome).unwrap_or_else(|error| {
         tracing::error!(cause = error.cause(), event = %open.event.id, "the pricing plugin did not settle: its quote stands");
-        quote.clone()
+        Settled { quote: quote.clone(), estimated: true }
     })
 }

@@ -49,6 +49,8 @@ fn event() -> UsageEvent {
         ],
         plugin: Arc::new(PluginIdentity { name: "standard".into(), version: "1.0.0".into(), sha256: "ab".repeat(32) }),
         signals: Signals { text_units: 700, flags: vec!["echo".to_owned()], ..Signals::default() },
+        plan: None,
+        answer: None,
         session_id: Some("session-1".parse().unwrap()),
         request_id: "0192f1d2-7c1e-7a4b-9d0e-2f6a4b8c1d3e".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),

@@ -90,6 +90,8 @@ impl NewAdjustment {
             items: vec![crate::ChargeItem { label: Adjustment::KIND.to_owned(), credits: self.credits }],
             plugin: PluginIdentity::none().into(),
             signals: Signals::default(),
+            plan: None,
+            answer: None,
             session_id: None,
             request_id: self.request_id.clone(),
             endpoint: self.endpoint.into(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adjustment, Credits, EventType, OrganizationId, Period, RequestId, SessionId, Signals, Timestamp, UsageEventId,
-    UserId,
+    Adjustment, AnswerSignals, Credits, EventType, OrganizationId, Period, PlanName, RequestId, SessionId, Signals,
+    Timestamp, UsageEventId, UserId,
 };
 
 /// The record of one metered call that reached the backend.
@@ -46,6 +46,12 @@ pub struct UsageEvent {
     pub plugin: Arc<PluginIdentity>,
     /// What the price depended on.
     pub signals: Signals,
+    /// The organisation's plan, which the price may depend on too; events of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanName>,
+    /// What the backend's answer said of its work; `None` before there is one, and in events of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerSignals>,
     /// The app's session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
@@ -62,6 +68,11 @@ pub struct UsageEvent {
 }
 
 impl UsageEvent {
+    /// Whether the charge is the quote because what the backend did is not known well enough.
+    pub fn is_estimated(&self) -> bool {
+        self.outcome == Outcome::Captured && self.answer.as_ref().is_some_and(|answer| answer.estimated)
+    }
+
     /// The period to which the event belongs.
     pub fn period(&self) -> Period {
         Period::of(self.occurred_at)

@@ -14,6 +14,7 @@ mod organization;
 mod plan;
 
 mod adjustment;
+mod answer_signals;
 mod credit_grant;
 mod event;
 mod signals;
@@ -28,6 +29,7 @@ mod stores;
 mod usage_query;
 
 pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAdjustment};
+pub use answer_signals::{AnswerSignals, ModelUsage};
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened, Spender, Spending};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};

@@ -1,4 +1,5 @@
-//! What is read from bodies and written into them: signals from a request, `usage` into an answer, events of a stream.
+//! What is read from bodies and written into them: signals from a request, what an answer says of its work, `usage` into
+//! an answer, events of a stream.
 //!
 //! Pure functions over bytes. Nothing here parses a body into a tree and prints it again: what is not ours is passed on
 //! as the bytes that came.
@@ -7,5 +8,6 @@ pub mod content;
 pub mod events;
 pub mod signals;
 pub mod splice;
+pub mod usage;
 
 mod json;

@@ -80,13 +80,13 @@ pub struct Extractor {
 
 /// A place in the body: who wants its value, and the places below it.
 #[derive(Default)]
-struct Node {
+pub(crate) struct Node {
     wants: Vec<Want>,
     below: Vec<(String, Self)>,
 }
 
 /// What a place is wanted for, by its number among the pointers of its kind.
-enum Want {
+pub(crate) enum Want {
     Text(usize),
     Flag(usize),
     Scalar(usize),
@@ -95,11 +95,18 @@ enum Want {
 
 /// What was found so far.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     texts: Vec<(u64, u64)>,
     flags: Vec<bool>,
-    scalars: Vec<Option<Scalar>>,
+    pub(crate) scalars: Vec<Option<Scalar>>,
     session: Option<SessionId>,
+}
+
+impl Found {
+    /// Nothing yet, where so many scalars and nothing else are wanted.
+    pub(crate) fn of_scalars(count: usize) -> Self {
+        Self { scalars: vec![None; count], ..Self::default() }
+    }
 }
 
 impl Extractor {
@@ -163,7 +170,7 @@ impl Extractor {
 
 impl Node {
     /// Adds a want; answers its name, which is the pointer's last segment.
-    fn want(&mut self, pointer: &str, want: Want) -> Result<String, PointerError> {
+    pub(crate) fn want(&mut self, pointer: &str, want: Want) -> Result<String, PointerError> {
         let bad = || PointerError(pointer.to_owned());
         let mut node = self;
         let mut name = String::new();
@@ -181,7 +188,7 @@ impl Node {
     }
 
     /// Passes the value at this place and notes what is wanted of it and below it.
-    fn read(&self, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), Fault> {
+    pub(crate) fn read(&self, scanner: &mut Scanner<'_>, found: &mut Found) -> Result<(), Fault> {
         let kind = scanner.peek();
         let from = scanner.at;
         match kind {

@@ -2,10 +2,10 @@
 
 use ledger::{ChargeItem, Credits};
 
+use crate::contract::wit::{Price, Refusal};
 use crate::error::PricingError;
 use crate::options::Options;
 use crate::plugin::Quote;
-use crate::plugin::bindings::exports::gateway::pricing::price_list::{Price, Refusal};
 
 /// The longest text that a plugin may say, in bytes, where it is shown to people.
 const SENTENCE_BYTES_MAX: usize = 256;

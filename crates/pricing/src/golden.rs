@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ledger::{Clamp, Credits, EventDefinition, PlanName, Scalar, Signals, Thousandths};
+use ledger::{Clamp, Credits, EventDefinition, ModelUsage, PlanName, Scalar, Signals, Thousandths};
 use serde::Deserialize;
 
 use crate::error::PricingError;
@@ -66,10 +66,20 @@ struct Settled {
     response_bytes: u64,
     #[serde(default = "yes")]
     complete: bool,
+    model: Option<String>,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    cached_input_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+    /// Scalars of the answer.
+    #[serde(default)]
+    scalars: BTreeMap<String, Scalar>,
     credits: Amount,
     items: Option<String>,
+    /// Whether the quote must stand as an estimate.
+    #[serde(default)]
+    estimated: bool,
 }
 
 fn success() -> u16 {
@@ -243,12 +253,24 @@ impl Settled {
             request_bytes: call.signals.body_bytes,
             response_bytes: self.response_bytes,
             complete: self.complete,
-            input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
+            usage: ModelUsage {
+                model: self.model.clone(),
+                input_tokens: self.input_tokens,
+                output_tokens: self.output_tokens,
+                cached_input_tokens: self.cached_input_tokens,
+                cache_write_tokens: self.cache_write_tokens,
+                reasoning_tokens: self.reasoning_tokens,
+                scalars: self.scalars.clone(),
+            },
         };
-        let answered = if plugin.settles_at_quote() { Ok(quote.clone()) } else { plugin.settle(call, quote, &outcome) };
-        let (wanted, answered) = differs(self.credits, self.items.as_deref(), &answered)?;
-        Some((format!("settled at {wanted}"), answered))
+        let settled = plugin.settle(call, quote, &outcome);
+        let estimated = settled.as_ref().is_ok_and(|settled| settled.estimated);
+        let answered = settled.map(|settled| settled.quote);
+        let basis = |estimated: bool| if estimated { "estimated" } else { "settled" };
+        if let Some((wanted, answered)) = differs(self.credits, self.items.as_deref(), &answered) {
+            return Some((format!("{} at {wanted}", basis(self.estimated)), answered));
+        }
+        (estimated != self.estimated).then(|| (basis(self.estimated).to_owned(), basis(estimated).to_owned()))
     }
 }
 

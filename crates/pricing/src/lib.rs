@@ -5,6 +5,7 @@
 //! with an import is refused.
 
 mod answer;
+mod contract;
 mod engine;
 mod error;
 mod golden;
@@ -16,6 +17,6 @@ mod watch;
 pub use error::{LoadError, PricingError};
 pub use golden::{Cases, Difference};
 pub use options::Options;
-pub use plugin::{Call, CallOutcome, Plugin, Quote};
+pub use plugin::{Call, CallOutcome, Plugin, Quote, Settled};
 pub use report::{LoadedPlugin, PricingReport, RejectedFile};
 pub use watch::{Active, Observer, Pricing};

@@ -7,25 +7,17 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ledger::{ChargeItem, Credits, EventDefinition, EventType, PlanName, PluginIdentity, Scalar, Signals};
+use ledger::{ChargeItem, Credits, EventDefinition, EventType, ModelUsage, PlanName, PluginIdentity, Signals};
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Store, Trap};
 
 use crate::answer;
+use crate::contract::{Contract, Instance, wit};
 use crate::engine::{self, Limits};
 use crate::error::{LoadError, PricingError};
 use crate::golden::Cases;
 use crate::options::Options;
-
-pub(crate) mod bindings {
-    //! Generated from `pricing-plugins/wit`, whose comments are the documentation.
-    #![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::as_conversions)]
-    wasmtime::component::bindgen!({ path: "../../pricing-plugins/wit", world: "plugin" });
-}
-
-use bindings::PluginPre;
-use bindings::exports::gateway::pricing::price_list as wit;
 
 /// A call to be priced.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +40,7 @@ pub struct Quote {
 }
 
 /// How a call ended at the backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallOutcome {
     /// The backend's status; 0 where it gave none.
     pub status: u16,
@@ -58,20 +50,27 @@ pub struct CallOutcome {
     pub response_bytes: u64,
     /// Whether the answer came whole.
     pub complete: bool,
-    /// Tokens that the backend counted, where it said so.
-    pub input_tokens: Option<u64>,
-    /// Tokens that the backend counted, where it said so.
-    pub output_tokens: Option<u64>,
+    /// What the answer says of the work.
+    pub usage: ModelUsage,
+}
+
+/// What a call did cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The charge.
+    pub quote: Quote,
+    /// Whether that is what was quoted, because what the backend did is not known well enough.
+    pub estimated: bool,
 }
 
 /// A plugin that is ready to price.
 pub struct Plugin {
     identity: Arc<PluginIdentity>,
     event_types: HashSet<String>,
-    settles_at_quote: bool,
+    settles_by: wit::Basis,
     bytes: u64,
     engine: Engine,
-    component: PluginPre<Limits>,
+    component: Contract,
     options: Options,
 }
 
@@ -105,10 +104,10 @@ impl Plugin {
         let mut plugin = Self {
             identity: Arc::new(identity),
             event_types: HashSet::new(),
-            settles_at_quote: false,
+            settles_by: wit::Basis::Outcome,
             bytes: length,
             engine: engine.clone(),
-            component: component.0,
+            component,
             options: options.clone(),
         };
         plugin.introduce()?;
@@ -140,7 +139,21 @@ impl Plugin {
 
     /// Whether a call that succeeds costs exactly its quote, so that [`Plugin::settle`] need not be asked.
     pub fn settles_at_quote(&self) -> bool {
-        self.settles_at_quote
+        matches!(self.settles_by, wit::Basis::Quote)
+    }
+
+    /// By what a success is settled, in words.
+    pub fn settlement(&self) -> &'static str {
+        match self.settles_by {
+            wit::Basis::Quote => "a success costs its quote",
+            wit::Basis::Outcome => "a success is settled by the plugin",
+            wit::Basis::Usage => "a success is settled by the tokens that its backend counted",
+        }
+    }
+
+    /// The version of the contract that it was built for.
+    pub fn contract(&self) -> &'static str {
+        self.component.version()
     }
 
     /// The most that a call can cost.
@@ -148,35 +161,33 @@ impl Plugin {
         if !self.prices(&call.definition.event_type) {
             return Err(PricingError::NotPriced);
         }
-        let asked = to_wit(call);
-        let answered = self.run(|store, plugin| plugin.gateway_pricing_price_list().call_quote(store, &asked))?;
+        let answered = self.run(|store, plugin| plugin.quote(store, call))?;
         let price = answered.map_err(answer::refusal)?;
         answer::price(price, self.options.credits_per_call_max, &self.options)
     }
 
-    /// What a call did cost: at most its quote.
-    pub fn settle(&self, call: &Call<'_>, quote: &Quote, outcome: &CallOutcome) -> Result<Quote, PricingError> {
-        let asked = to_wit(call);
-        let item = |item: &ChargeItem| wit::Item { label: item.label.clone(), price: item.credits.micros() };
-        let quoted = wit::Price { total: quote.credits.micros(), items: quote.items.iter().map(item).collect() };
-        let outcome = wit::Outcome {
-            status: outcome.status,
-            request_bytes: outcome.request_bytes,
-            response_bytes: outcome.response_bytes,
-            complete: outcome.complete,
-            input_tokens: outcome.input_tokens,
-            output_tokens: outcome.output_tokens,
-        };
-        let settle = |store: &mut Store<Limits>, plugin: &bindings::Plugin| {
-            plugin.gateway_pricing_price_list().call_settle(store, &asked, &quoted, outcome)
-        };
-        let price = self.run(settle)?.map_err(answer::refusal)?;
-        answer::price(price, quote.credits, &self.options)
+    /// What a call did cost: at most its quote. The plugin is asked only where its basis says so; what is not known well
+    /// enough leaves the quote standing, as an estimate.
+    pub fn settle(&self, call: &Call<'_>, quote: &Quote, outcome: &CallOutcome) -> Result<Settled, PricingError> {
+        let standing = |estimated| Settled { quote: quote.clone(), estimated };
+        match self.settles_by {
+            wit::Basis::Quote => return Ok(standing(false)),
+            wit::Basis::Usage if !outcome.usage.counts_tokens() => return Ok(standing(true)),
+            wit::Basis::Usage | wit::Basis::Outcome => {}
+        }
+        let settled = self.run(|store, plugin| plugin.settle(store, call, quote, outcome))?;
+        match settled.map_err(answer::refusal)? {
+            wit::Settlement::Unknown => Ok(standing(true)),
+            wit::Settlement::Charge(price) => {
+                let quote = answer::price(price, quote.credits, &self.options)?;
+                Ok(Settled { quote, estimated: false })
+            }
+        }
     }
 
     /// Asks the plugin what it is.
     fn introduce(&mut self) -> Result<(), LoadError> {
-        let said = self.run(|store, plugin| plugin.gateway_pricing_price_list().call_describe(store))?;
+        let said = self.run(|store, plugin| plugin.describe(store))?;
         if !answer::is_label(&said.name) || !answer::is_label(&said.version) {
             return Err(LoadError::Description("name and version are 1 to 64 bytes without control characters"));
         }
@@ -186,7 +197,7 @@ impl Plugin {
         let sha256 = self.identity.sha256.clone();
         self.identity = Arc::new(PluginIdentity { name: said.name, version: said.version, sha256 });
         self.event_types = said.event_types.into_iter().collect();
-        self.settles_at_quote = said.settles_at_quote;
+        self.settles_by = said.settles_by;
         Ok(())
     }
 
@@ -205,10 +216,9 @@ impl Plugin {
             version: 1,
         };
         let call = Call { definition: &definition, plan: &plan, signals: &Signals::default() };
-        let outcome = CallOutcome { status: 200, complete: true, ..CallOutcome::default() };
-        let tried = self
-            .quote(&call)
-            .and_then(|quote| if self.settles_at_quote { Ok(quote) } else { self.settle(&call, &quote, &outcome) });
+        let usage = ModelUsage { input_tokens: Some(1), output_tokens: Some(1), ..ModelUsage::default() };
+        let outcome = CallOutcome { status: 200, complete: true, usage, ..CallOutcome::default() };
+        let tried = self.quote(&call).and_then(|quote| self.settle(&call, &quote, &outcome));
         match tried {
             Ok(_) | Err(PricingError::Refused(_) | PricingError::Misconfigured(_)) => Ok(()),
             Err(fault) => Err(fault.into()),
@@ -218,7 +228,7 @@ impl Plugin {
     /// Runs one call in a fresh instance, which is gone afterwards whatever happened.
     fn run<T>(
         &self,
-        call: impl FnOnce(&mut Store<Limits>, &bindings::Plugin) -> wasmtime::Result<T>,
+        call: impl FnOnce(&mut Store<Limits>, &Instance) -> wasmtime::Result<T>,
     ) -> Result<T, PricingError> {
         let mut store = Store::new(&self.engine, Limits::new(&self.options));
         store.limiter(|limits| limits);
@@ -278,10 +288,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-struct Compiled(PluginPre<Limits>);
-
 /// Compiles in a thread of its own, so that it can be given up.
-fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Compiled, LoadError> {
+fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Contract, LoadError> {
     let (done, wait) = mpsc::channel();
     let engine = engine.clone();
     let compiler = std::thread::Builder::new().name("pricing-compiler".to_owned());
@@ -297,45 +305,18 @@ fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Compil
     }
 }
 
-fn link(bytes: &[u8], engine: &Engine) -> Result<Compiled, LoadError> {
+fn link(bytes: &[u8], engine: &Engine) -> Result<Contract, LoadError> {
     let component =
         Component::from_binary(engine, bytes).map_err(|error| LoadError::NotAComponent(first_line(&error)))?;
     if let Some((name, _)) = component.component_type().imports(engine).next() {
         return Err(LoadError::Imports(name.to_owned()));
     }
-    let linked = Linker::new(engine).instantiate_pre(&component).and_then(PluginPre::new);
-    linked.map(Compiled).map_err(|error| LoadError::Exports(first_line(&error)))
+    Contract::link(&component, engine).map_err(|error| LoadError::Exports(first_line(&error)))
 }
 
 fn first_line(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     text.lines().next().unwrap_or_default().chars().take(200).collect()
-}
-
-fn to_wit(call: &Call<'_>) -> wit::Call {
-    let Call { definition, plan, signals } = call;
-    let scalar = |scalar: &Scalar| match scalar {
-        Scalar::Flag(flag) => wit::Scalar::Flag(*flag),
-        Scalar::Integer(integer) => wit::Scalar::Integer(*integer),
-        Scalar::Text(text) => wit::Scalar::Text(text.clone()),
-    };
-    let add_on = |(flag, price): (&String, &Credits)| wit::AddOn { flag: flag.clone(), price: price.micros() };
-    wit::Call {
-        definition: wit::EventDefinition {
-            event_type: definition.event_type.to_string(),
-            base: definition.base_credits.micros(),
-            complexity: definition.complexity.map(|clamp| wit::Clamp { min: clamp.min.0, max: clamp.max.0 }),
-            add_ons: definition.features.iter().map(add_on).collect(),
-        },
-        plan: plan.to_string(),
-        signals: wit::Signals {
-            text_units: signals.text_units,
-            item_count: signals.item_count,
-            flags: signals.flags.clone(),
-            scalars: signals.scalars.iter().map(|(name, value)| (name.clone(), scalar(value))).collect(),
-            body_bytes: signals.body_bytes,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::error::{LoadError, PricingError};
 use crate::golden::{self, Cases};
 use crate::options::Options;
-use crate::plugin::{Call, CallOutcome, Plugin, Quote, read, sha256};
+use crate::plugin::{Call, CallOutcome, Plugin, Quote, Settled, read, sha256};
 use crate::report::{LoadedPlugin, PricingReport, RejectedFile};
 
 /// Rejected files that are remembered.
@@ -79,15 +79,15 @@ impl Active {
     }
 
     /// See [`Plugin::settle`].
-    pub fn settle(&self, call: &Call<'_>, quote: &Quote, outcome: &CallOutcome) -> Result<Quote, PricingError> {
+    pub fn settle(&self, call: &Call<'_>, quote: &Quote, outcome: &CallOutcome) -> Result<Settled, PricingError> {
         self.observed("settle", || self.plugin.settle(call, quote, outcome))
     }
 
-    fn observed(
+    fn observed<T>(
         &self,
         function: &'static str,
-        ask: impl FnOnce() -> Result<Quote, PricingError>,
-    ) -> Result<Quote, PricingError> {
+        ask: impl FnOnce() -> Result<T, PricingError>,
+    ) -> Result<T, PricingError> {
         let started = Instant::now();
         let answered = ask();
         self.shared.observer.called(function, started.elapsed(), answered.as_ref().err().map(PricingError::cause));

@@ -40,6 +40,28 @@ pub struct Route {
     pub scalars: Vec<String>,
     /// The JSON pointer to the session.
     pub session: Option<String>,
+    /// Where its answers say what they used.
+    pub answer: Answer,
+}
+
+/// `answer` of one of `[[routes]]`: JSON pointers into its answers. What is not named is found by the shapes of OpenAI's
+/// and Anthropic's answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// To the model.
+    pub model: Option<String>,
+    /// To the tokens read.
+    pub input_tokens: Option<String>,
+    /// To the tokens written.
+    pub output_tokens: Option<String>,
+    /// To those of the input that a cache had.
+    pub cached_input_tokens: Option<String>,
+    /// To those of the input that were written into a cache.
+    pub cache_write_tokens: Option<String>,
+    /// To those of the output that were reasoning.
+    pub reasoning_tokens: Option<String>,
+    /// To scalars that the plugin may see when it settles.
+    pub scalars: Vec<String>,
 }
 
 /// Reads all routes; a route with a fault is left out, its fault noted.
@@ -88,8 +110,32 @@ fn read_one(document: &mut Document, index: usize, item: Item) -> Option<Route> 
     if session.as_ref().is_some_and(|session| !is_pointer(session)) {
         section.wrong("session", "is no JSON pointer", POINTERS);
     }
+    let answer = section.take("answer");
     section.close();
-    Some(Route { index, methods, path, event_type: event_type.ok()?, text, text_join, flags, scalars, session })
+    let answer =
+        answer.map_or_else(Answer::default, |item| answer_of(document, &format!("routes[{index}].answer"), item));
+    Some(Route { index, methods, path, event_type: event_type.ok()?, text, text_join, flags, scalars, session, answer })
+}
+
+fn answer_of(document: &mut Document, name: &str, item: Item) -> Answer {
+    let Value::Table(keys) = item.value else {
+        document.fault_at(&item.origin, name, "is no table", "a table such as { output_tokens = \"/meta/tokens\" }");
+        return Answer::default();
+    };
+    let mut section = Section::of(document, name.to_owned(), keys, Some(item.origin));
+    let mut pointer = |key| {
+        let pointer = section.text(key).filter(|pointer| !pointer.is_empty());
+        if pointer.as_ref().is_some_and(|pointer| !is_pointer(pointer)) {
+            section.wrong(key, "is no JSON pointer", POINTERS);
+        }
+        pointer
+    };
+    let (model, input_tokens, output_tokens) = (pointer("model"), pointer("input_tokens"), pointer("output_tokens"));
+    let (cached_input_tokens, cache_write_tokens) = (pointer("cached_input_tokens"), pointer("cache_write_tokens"));
+    let reasoning_tokens = pointer("reasoning_tokens");
+    let scalars = pointers(&mut section, "scalars");
+    section.close();
+    Answer { model, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, scalars }
 }
 
 fn methods(section: &mut Section<'_>) -> Vec<String> {

@@ -166,6 +166,18 @@ fn routes_that_cannot_be_meant_are_refused() {
         ("methods = [\"POST\"]\npath = \"/a/{orgId}/%2f\"\nevent_type = \"e\"", "routes[0].path"),
         ("methods = [\"POST\"]\npath = \"/a/{orgId}\"", "routes[0].event_type: is missing"),
         (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\nanswer = \"/usage\"",
+            "test.toml:15: routes[0].answer: is no table; allowed: a table such as",
+        ),
+        (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\nanswer = { model = \"m\" }",
+            "routes[0].answer.model: is no JSON pointer; allowed: JSON pointers",
+        ),
+        (
+            "methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"e\"\nanswer = { tokens = \"/m\" }",
+            "routes[0].answer.tokens: is unknown; allowed: model, input_tokens, output_tokens",
+        ),
+        (
             "methods = [\"POST\"]\npath = \"/a/{orgId}\"\nevent_type = \"a\\nb\"",
             "test.toml:14: routes[0].event_type: is \"a\\nb\"",
         ),

@@ -27,6 +27,8 @@ fn event(number: u64) -> UsageEvent {
         items: Vec::new(),
         plugin: Arc::new(PluginIdentity { name: "standard".into(), version: "1.0.0".into(), sha256: "0".repeat(64) }),
         signals: Signals { text_units: 700, body_bytes: 900, ..Signals::default() },
+        plan: None,
+        answer: None,
         session_id: None,
         request_id: "req_bench".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),

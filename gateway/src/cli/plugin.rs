@@ -93,9 +93,8 @@ fn inspect(file: &Path) -> Result<(), Failure> {
     let event_types = plugin.event_types();
     let named = if event_types.is_empty() { "all that have a definition".to_owned() } else { event_types.join(", ") };
     say(&format!("event types   {named}"));
-    let settles =
-        if plugin.settles_at_quote() { "a success costs its quote" } else { "a success is settled by the plugin" };
-    say(&format!("settlement    {settles}"));
+    say(&format!("contract      {}", plugin.contract()));
+    say(&format!("settlement    {}", plugin.settlement()));
     say(&format!("load time     {} ms", loaded_in.as_millis()));
     Ok(())
 }

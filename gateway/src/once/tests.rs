@@ -47,6 +47,8 @@ impl Shared {
             items: Vec::new(),
             plugin: Arc::new(PluginIdentity { name: "p".into(), version: "1".into(), sha256: "0".into() }),
             signals: Signals::default(),
+            plan: None,
+            answer: None,
             session_id: None,
             request_id: "req".parse().unwrap(),
             endpoint: "/a".into(),

@@ -1,11 +1,13 @@
 //! Server-sent events: each passes at once; at the end the hold is settled and our one `usage` event is added.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header;
 use payload::content::Gunzip;
 use payload::events::EventRelay;
+use payload::usage::StreamReader;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -34,6 +36,7 @@ pub(super) async fn deliver(
         ..Ending::default()
     };
     let opening = stream_header(gateway, session, call, &header, &hold, events.readable())?;
+    let mut reader = StreamReader::new(Arc::clone(&hold.reader));
     let mut client = Client::new(session);
     client.header(opening, false).await;
     let (began, duration) = (Instant::now(), gateway.rules.load().limits.stream_duration);
@@ -46,12 +49,16 @@ pub(super) async fn deliver(
             Ok(Some(piece)) => {
                 ending.response_bytes = ending.response_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
                 match events.push(piece) {
-                    Some(ready) => client.body(ready, false).await,
+                    Some(ready) => {
+                        reader.push(&ready);
+                        client.body(ready, false).await;
+                    }
                     None => break Err(NoAnswer::broken(true)),
                 }
             }
             Ok(None) => match events.end() {
                 Some(rest) => {
+                    reader.push(&rest);
                     client.body(rest, false).await;
                     break Ok(());
                 }
@@ -63,6 +70,7 @@ pub(super) async fn deliver(
     call.backend += body.waited;
     // A stream that falls silent is cut, not timed out: what was streamed was delivered.
     ending.cut = ended.is_err();
+    ending.usage = reader.finish(ending.cut);
     match settle::settle(gateway, call, hold, ending).await {
         Ok(usage) => client.body(events.finish(&usage.to_json(), ended.is_err()), ended.is_ok()).await,
         // The header is out: the client sees a stream that breaks off, and nothing was charged.

@@ -38,9 +38,11 @@ pub(super) async fn deliver(
     match kept {
         Err(failure) => Err(give_up(gateway, call, hold, failure, ending).await),
         Ok(Kept::Whole(bytes)) => {
-            let usage =
-                settle::settle(gateway, call, hold, Ending { response_bytes: length(&bytes), ..ending }).await?;
-            send_whole(session, call, &header, bytes, &usage, bytes_max).await
+            let json = readable(&header, &bytes, bytes_max);
+            let said = json.as_ref().map(|json| hold.reader.read(json)).unwrap_or_default();
+            let ending = Ending { response_bytes: length(&bytes), usage: said, ..ending };
+            let usage = settle::settle(gateway, call, hold, ending).await?;
+            send_whole(session, call, &header, bytes, json, &usage).await
         }
         Ok(Kept::First(first)) => {
             let mut passed = client_header(&header, call)?;
@@ -102,8 +104,8 @@ async fn send_whole(
     call: &mut Call,
     answer: &ResponseHeader,
     bytes: Bytes,
+    json: Option<Bytes>,
     usage: &Usage,
-    bytes_max: usize,
 ) -> Result<(), Stop> {
     let mut header = client_header(answer, call)?;
     usage.set_headers(&mut header)?;
@@ -114,7 +116,7 @@ async fn send_whole(
         once::keep(call, &header, &[]).await;
         client.header(header, true).await;
     } else {
-        let bytes = match with_usage(answer, &bytes, usage, bytes_max) {
+        let bytes = match json.and_then(|json| splice::splice_usage(&json, &usage.to_json())) {
             Some(spliced) => {
                 headers::strip_of_the_bytes(&mut header);
                 header.remove_header(&header::CONTENT_ENCODING);
@@ -131,19 +133,16 @@ async fn send_whole(
     Ok(())
 }
 
-/// The body with `usage` in it; `None` where the answer is not a whole JSON object of a success.
-fn with_usage(answer: &ResponseHeader, bytes: &Bytes, usage: &Usage, bytes_max: usize) -> Option<Vec<u8>> {
+/// The body's JSON, as it is read and gets its `usage`; `None` where the answer is no whole one of a success.
+fn readable(answer: &ResponseHeader, bytes: &Bytes, bytes_max: usize) -> Option<Bytes> {
     let eligible = answer.status.is_success()
         && answer.status != StatusCode::PARTIAL_CONTENT
         && !answer.headers.contains_key(header::CONTENT_RANGE)
         && content_type(answer).is_some_and(content::is_json);
     match coding(answer) {
         _ if !eligible => None,
-        Coding::Identity => splice::splice_usage(bytes, &usage.to_json()),
-        Coding::Gzip => {
-            let plain = content::gunzip_bounded(bytes, bytes_max).ok()?;
-            splice::splice_usage(&plain, &usage.to_json())
-        }
+        Coding::Identity => Some(bytes.clone()),
+        Coding::Gzip => content::gunzip_bounded(bytes, bytes_max).ok().map(Bytes::from),
         Coding::Opaque => None,
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 wit_bindgen::generate!({ path: "../wit", world: "plugin" });
 
-use exports::gateway::pricing::price_list::{Call, Description, Guest, Item, Outcome, Price, Refusal};
+use exports::gateway::pricing::price_list::{
+    Basis, Call, Description, Guest, Item, Outcome, Price, Refusal, Settlement,
+};
 
 /// Survives only if an instance is used twice.
 static CALLS: AtomicI64 = AtomicI64::new(0);
@@ -14,7 +16,12 @@ struct Faulty;
 
 impl Guest for Faulty {
     fn describe() -> Description {
-        Description { name: "faulty".into(), version: "1.1.0".into(), event_types: Vec::new(), settles_at_quote: false }
+        Description {
+            name: "faulty".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            event_types: Vec::new(),
+            settles_by: Basis::Outcome,
+        }
     }
 
     fn quote(call: Call) -> Result<Price, Refusal> {
@@ -27,6 +34,7 @@ impl Guest for Faulty {
             },
             "recursion" => one(recurse(call.definition.base)),
             "memory" => one(grow()),
+            "allocations" => one(crumble()),
             "output" => one_label("x".repeat(1 << 20)),
             "items" => Price { total: 0, items: (0..100_000).map(|_| Item { label: "i".into(), price: 0 }).collect() },
             "wrong_sum" => Price { total: 2, ..one(1) },
@@ -48,6 +56,8 @@ impl Guest for Faulty {
                 one(i64::try_from(core::arch::wasm32::memory_size::<0>()).unwrap_or(i64::MAX))
             }
             "control" => one_label("line\nbreak".into()),
+            // No number, and no fault: a label is text, and amounts are integers.
+            "not_a_number" => one_label("NaN".into()),
             // SAFETY: none; this is the fault.
             "not_utf8" => one_label(unsafe { String::from_utf8_unchecked(vec![b'a', 0xff]) }),
             "empty_label" => one_label(String::new()),
@@ -58,8 +68,8 @@ impl Guest for Faulty {
         })
     }
 
-    fn settle(call: Call, quoted: Price, outcome: Outcome) -> Result<Price, Refusal> {
-        Ok(match call.definition.event_type.as_str() {
+    fn settle(call: Call, quoted: Price, outcome: Outcome) -> Result<Settlement, Refusal> {
+        Ok(Settlement::Charge(match call.definition.event_type.as_str() {
             "settle_more" => {
                 Price { total: quoted.total + 1, items: vec![Item { label: "more".into(), price: quoted.total + 1 }] }
             }
@@ -70,8 +80,20 @@ impl Guest for Faulty {
                 let price = i64::try_from(outcome.response_bytes).unwrap_or(i64::MAX).min(quoted.total);
                 Price { total: price, items: vec![Item { label: "bytes".into(), price }] }
             }
+            // A micro-credit a token read, two a token written.
+            "by_tokens" => {
+                let (Some(input), Some(output)) = (outcome.usage.input_tokens, outcome.usage.output_tokens) else {
+                    return Ok(Settlement::Unknown);
+                };
+                let price = |tokens: u64, each: i64| i64::try_from(tokens).unwrap_or(i64::MAX).saturating_mul(each);
+                let (input, output) = (price(input, 1), price(output, 2));
+                let items =
+                    vec![Item { label: "input".into(), price: input }, Item { label: "output".into(), price: output }];
+                Price { total: input.saturating_add(output), items }
+            }
+            "settle_unknown" => return Ok(Settlement::Unknown),
             _ => quoted,
-        })
+        }))
     }
 }
 
@@ -89,6 +111,13 @@ fn grow() -> i64 {
     let mut kept = Vec::new();
     loop {
         kept.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+// As many small blocks as there is memory for.
+fn crumble() -> i64 {
+    loop {
+        Box::leak(black_box(Box::new(1_i64)));
     }
 }
 

@@ -7,7 +7,9 @@ mod price;
 
 wit_bindgen::generate!({ path: "../wit", world: "plugin" });
 
-use exports::gateway::pricing::price_list::{Call, Description, Guest, Item, Outcome, Price, Refusal};
+use exports::gateway::pricing::price_list::{
+    Basis, Call, Description, Guest, Item, Outcome, Price, Refusal, Settlement,
+};
 
 struct Standard;
 
@@ -17,7 +19,7 @@ impl Guest for Standard {
             name: "standard".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             event_types: Vec::new(),
-            settles_at_quote: true,
+            settles_by: Basis::Quote,
         }
     }
 
@@ -33,8 +35,8 @@ impl Guest for Standard {
         Ok(Price { total, items })
     }
 
-    fn settle(_call: Call, quoted: Price, _outcome: Outcome) -> Result<Price, Refusal> {
-        Ok(quoted)
+    fn settle(_call: Call, quoted: Price, _outcome: Outcome) -> Result<Settlement, Refusal> {
+        Ok(Settlement::Charge(quoted))
     }
 }
 

@@ -128,6 +128,8 @@ pub(super) fn event(n: i64) -> UsageEvent {
         items: vec![ChargeItem { label: "base".to_owned(), credits }],
         plugin: Arc::new(PluginIdentity { name: "standard".into(), version: "1.0.0".into(), sha256: "ab".repeat(32) }),
         signals: Signals::default(),
+        plan: None,
+        answer: None,
         session_id: None,
         request_id: format!("request-{n}").parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),

@@ -23,6 +23,14 @@ fn the_price_list_reads_as_in_the_app() {
 }
 
 #[test]
+fn the_token_price_list_reads_as_its_table() {
+    let file = plugins().join("tokens.wasm");
+    let cases = Cases::beside(&file).unwrap().unwrap();
+    assert!(cases.count() >= 20, "{} calls", cases.count());
+    assert_eq!(cases.differences(&Plugin::load_untested(&Options::new(file)).unwrap()), []);
+}
+
+#[test]
 fn what_differs_is_said_with_both_prices() {
     for (call, want) in [
         ("{ text = 100, credits = 12 }", vec![]),
@@ -36,6 +44,10 @@ fn what_differs_is_said_with_both_prices() {
             vec!["e: text 0, flags echo: wanted 15 (base 15), answered 15 (base 10, echo 5)"],
         ),
         ("{ declined = \"no\" }", vec!["e: text 0: wanted declined: no, answered 10 (base 10)"]),
+        (
+            "{ credits = 10, settled = { credits = 10, estimated = true } }",
+            vec!["e: text 0: wanted estimated, answered settled"],
+        ),
         ("{ credits = 10, settled = { credits = 9 } }", vec!["e: text 0: wanted settled at 9, answered 10 (base 10)"]),
     ] {
         let cases = format!("[e]\nbase = 10\nclamp = [1_000, 2_500]\nadd_ons = {{ echo = 5 }}\ncalls = [{call}]");

@@ -1,8 +1,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use ledger::Clamp;
-use ledger::Thousandths;
+use ledger::{Clamp, Scalar, Thousandths};
 use proptest::prelude::*;
 
 use super::*;
@@ -100,6 +99,7 @@ fn every_fault_has_its_name_and_the_next_call_is_unharmed() {
         ("loop", "time_limit"),
         ("recursion", "stack_overflow"),
         ("memory", "memory_limit"),
+        ("allocations", "memory_limit"),
         ("output", "output_limit"),
         ("items", "output_limit"),
         ("not_utf8", "malformed"),
@@ -141,14 +141,17 @@ fn a_settlement_is_at_most_its_quote() {
         let (plan, signals) = ("free".parse().unwrap(), Signals::default());
         let call = Call { definition: &definition, plan: &plan, signals: &signals };
         let quote = faulty.quote(&call).unwrap();
-        faulty.settle(
-            &call,
-            &quote,
-            &CallOutcome { response_bytes, complete: true, status: 200, ..CallOutcome::default() },
-        )
+        faulty
+            .settle(
+                &call,
+                &quote,
+                &CallOutcome { response_bytes, complete: true, status: 200, ..CallOutcome::default() },
+            )
+            .map(|settled| (settled.quote.credits.micros(), settled.estimated))
     };
-    assert_eq!(settle("sound", 0).unwrap().credits, Credits::from_micros(1_000));
-    assert_eq!(settle("by_bytes", 7).unwrap().credits, Credits::from_micros(7));
+    assert_eq!(settle("sound", 0), Ok((1_000, false)));
+    assert_eq!(settle("by_bytes", 7), Ok((7, false)));
+    assert_eq!(settle("settle_unknown", 0), Ok((1_000, true)));
     assert_eq!(settle("settle_more", 0), Err(PricingError::OutOfRange));
     assert_eq!(settle("settle_negative", 0), Err(PricingError::OutOfRange));
     assert_eq!(settle("settle_decline", 0), Err(PricingError::Refused("too late".to_owned())));
@@ -161,7 +164,41 @@ fn the_standard_plugin_settles_at_its_quote() {
     let call = Call { definition: &definition, plan: &"free".parse().unwrap(), signals: &Signals::default() };
     let quote = standard().quote(&call).unwrap();
     assert!(standard().settles_at_quote());
-    assert_eq!(standard().settle(&call, &quote, &CallOutcome::default()), Ok(quote));
+    let settled = standard().settle(&call, &quote, &CallOutcome::default());
+    assert_eq!(settled, Ok(Settled { quote, estimated: false }));
+}
+
+#[test]
+fn plugins_of_each_contract_load_side_by_side_and_price_alike() {
+    // The standard plugin as it was built for 0.1, never built anew.
+    let committed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../pricing-plugins/contract-0.1.wasm");
+    let older = Plugin::load(&Options::new(committed)).unwrap();
+    assert_eq!((older.contract(), standard().contract()), ("0.1", "1.0"));
+    assert_eq!((older.identity().name.as_str(), older.settles_at_quote()), ("standard", true));
+    for (units, flags) in [(0, &[][..]), (99, &["echo"]), (1_999, &["echo", "traceback"]), (u64::MAX, &["other"])] {
+        let definition = definition("e", 10_300_000, Some((1_000, 2_500)), &ADD_ONS);
+        assert_eq!(quote(&older, &definition, units, flags), quote(standard(), &definition, units, flags), "{units}");
+    }
+}
+
+#[test]
+fn a_plugin_that_settles_by_usage_is_asked_only_where_tokens_were_counted() {
+    let tokens = Plugin::load(&Options::new(file("tokens.wasm"))).unwrap();
+    let definition = definition("chat", 0, None, &[]);
+    let scalars = [("model".to_owned(), Scalar::Text("gpt-4.1".to_owned()))].into();
+    let signals = Signals { scalars, body_bytes: 1_000, ..Signals::default() };
+    let call = Call { definition: &definition, plan: &"free".parse().unwrap(), signals: &signals };
+    let quote = tokens.quote(&call).unwrap();
+    let settle = |input_tokens, output_tokens| {
+        let usage = ModelUsage { input_tokens, output_tokens, ..ModelUsage::default() };
+        let outcome = CallOutcome { status: 200, complete: true, usage, ..CallOutcome::default() };
+        tokens.settle(&call, &quote, &outcome).map(|settled| (settled.quote.credits.micros(), settled.estimated))
+    };
+    let held = quote.credits.micros();
+    assert_eq!(settle(None, None), Ok((held, true)));
+    assert_eq!(settle(Some(10), None), Ok((held, true)));
+    assert_eq!(settle(Some(0), Some(0)), Ok((0, false)));
+    assert_eq!(settle(Some(10), Some(3)), Ok((440, false)));
 }
 
 /// The faulty plugin, asked for something of a given size.

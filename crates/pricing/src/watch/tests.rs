@@ -216,7 +216,7 @@ fn a_call_settles_with_the_plugin_that_quoted_it_and_both_are_counted() {
     std::fs::copy(built("faulty.wasm"), folder.path().join("new")).unwrap();
     std::fs::rename(folder.path().join("new"), &path).unwrap();
     until("swapped", || active(&pricing) == "faulty");
-    assert_eq!(quoted_by.settle(&call, &quote, &CallOutcome::default()).unwrap(), quote);
+    assert_eq!(quoted_by.settle(&call, &quote, &CallOutcome::default()).unwrap().quote, quote);
     assert_eq!(pricing.current().settle(&call, &quote, &CallOutcome::default()), Err(PricingError::Trap));
     assert_eq!(counts.called.load(Ordering::SeqCst), 3);
 }

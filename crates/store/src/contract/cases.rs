@@ -62,6 +62,8 @@ pub(super) fn event(organization: &str, user: &str, when: &str, credits: i64) ->
         items: Vec::new(),
         plugin: Arc::new(PluginIdentity { name: "standard".into(), version: "1.0.0".into(), sha256: "00".into() }),
         signals: Signals::default(),
+        plan: None,
+        answer: None,
         session_id: None,
         request_id: id("req_1"),
         endpoint: "/x".into(),

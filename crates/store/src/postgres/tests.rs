@@ -38,6 +38,8 @@ pub(super) fn event(organization: &str, when: &str) -> UsageEvent {
         items: Vec::new(),
         plugin: Arc::new(PluginIdentity { name: "standard".into(), version: "1.0.0".into(), sha256: "00".into() }),
         signals: Signals::default(),
+        plan: None,
+        answer: None,
         session_id: None,
         request_id: "req_1".parse().unwrap(),
         endpoint: "/x".into(),

@@ -84,6 +84,8 @@ fn event(
         items: quote.items,
         plugin: Arc::clone(plugin.identity()),
         signals,
+        plan: Some(plan),
+        answer: None,
         session_id: session.map(str::parse).transpose()?,
         request_id: "req_demo".parse()?,
         endpoint: "/api/organizations/{orgId}/demo".into(),
