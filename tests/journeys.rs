@@ -18,6 +18,7 @@ mod answers;
 mod bodies;
 mod credits;
 mod forgeries;
+mod grants;
 mod headers;
 mod hostile;
 mod idempotency;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use access::Authenticator;
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, BookSnapshot, Changed, Clock, Credits, Directory, EventType, Hold, Limit, OrganizationId, Period,
-    PluginFile, Rollouts, StoreError, UsageStore,
+    Adjustments, BookSnapshot, Changed, Clock, CreditGrants, Credits, Directory, EventType, Hold, Limit,
+    OrganizationId, Period, PluginFile, Rollouts, StoreError, UsageStore,
 };
 use pricing::{Checked, LoadError};
 use refusal::Refusal;
@@ -24,6 +24,8 @@ pub struct Context {
     pub usage: Arc<dyn UsageStore>,
     /// What operators give back and take.
     pub adjustments: Arc<dyn Adjustments>,
+    /// What of it ends.
+    pub credit_grants: Arc<dyn CreditGrants>,
     /// Who is calling.
     pub authenticator: Arc<Authenticator>,
     /// What time it is.

@@ -69,6 +69,8 @@ struct AdjustmentNote {
     /// The usage event that it puts right.
     adjusts: Option<String>,
     made_by: String,
+    /// Of a grant, when what is left of it ends.
+    expires_at: Option<String>,
 }
 
 /// Who called.

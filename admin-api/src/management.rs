@@ -20,6 +20,7 @@ use crate::dashboard::trends;
 use crate::guard::Membership;
 use crate::json_body::JsonBody;
 use crate::month::Month;
+use crate::operators::credit_grants;
 use crate::overview::Overview;
 
 use patterns::UsagePatterns;
@@ -82,6 +83,7 @@ async fn management(
         usage_limits: organization.usage_limits.clone(),
         alert_thresholds: organization.alert_thresholds,
         auto_scaling: organization.auto_scaling.clone(),
+        grants: credit_grants::shown(context, record).await?,
         current_usage: CurrentUsage {
             overview: Overview::of(record, report.credits),
             held_credits: held,

@@ -2,6 +2,7 @@
 //! what it makes, and made twice it is there once.
 
 pub(crate) mod adjustments;
+pub(crate) mod credit_grants;
 pub(crate) mod event_definitions;
 pub(crate) mod members;
 pub(crate) mod organizations;

@@ -16,9 +16,9 @@ pub fn is_ours(path: &str) -> bool {
             !id.is_empty()
         }
         ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit" | "quote"]
-        | ["admin", "organizations", id, "adjustments"] => !id.is_empty(),
+        | ["admin", "organizations", id, "adjustments" | "grants"] => !id.is_empty(),
         ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
-        ["admin", "organizations", id, "members", user] => !id.is_empty() && !user.is_empty(),
+        ["admin", "organizations", id, "members" | "grants", user] => !id.is_empty() && !user.is_empty(),
         ["admin", "plans" | "event-definitions", name, "versions"] => !name.is_empty(),
         ["admin", "pricing"] | ["admin", "pricing", "plugins" | "rollout" | "steps"] => true,
         _ => false,
@@ -53,6 +53,8 @@ mod tests {
             "/api/organizations/acme/usage/events/evt_1",
             "/api/admin/organizations/acme",
             "/api/admin/organizations/acme/adjustments",
+            "/api/admin/organizations/acme/grants",
+            "/api/admin/organizations/acme/grants/evt_1",
             "/api/admin/organizations/acme/members/alice",
             "/api/admin/plans/free",
             "/api/admin/event-definitions/structuring_diagnose",

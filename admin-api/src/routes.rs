@@ -14,7 +14,9 @@ use utoipa_axum::routes;
 use crate::answer::finish;
 use crate::context::Context;
 use crate::guard::{Gate, Needs, pass};
-use crate::operators::{adjustments, event_definitions, members, organizations, plans, pricing, rollout};
+use crate::operators::{
+    adjustments, credit_grants, event_definitions, members, organizations, plans, pricing, rollout,
+};
 use crate::{audit, counter, dashboard, event, history, management, own_usage, quote};
 
 /// A route, or several on one path that need the same.
@@ -35,6 +37,8 @@ pub(crate) fn list() -> Vec<Listed> {
         (Needs::Operator, routes!(organizations::show, organizations::put)),
         (Needs::Operator, routes!(members::put, members::delete)),
         (Needs::Operator, routes!(adjustments::list, adjustments::make)),
+        (Needs::Operator, routes!(credit_grants::list, credit_grants::make)),
+        (Needs::Operator, routes!(credit_grants::end)),
         (Needs::Operator, routes!(plans::show, plans::put)),
         (Needs::Operator, routes!(plans::versions)),
         (Needs::Operator, routes!(event_definitions::show, event_definitions::put)),

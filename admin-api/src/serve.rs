@@ -37,6 +37,7 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
         rollouts: store.clone(),
         usage: store.clone(),
         adjustments: store.clone(),
+        credit_grants: store.clone(),
         authenticator,
         clock,
         live: Arc::new(NoLiveBook),

@@ -1,6 +1,7 @@
 //! The API through its router, over the real store and a clock that stands still.
 
 mod adjustments;
+mod credit_grants;
 mod http;
 mod live;
 mod operators;
@@ -95,6 +96,7 @@ impl World {
             rollouts: store.clone(),
             usage: store.clone(),
             adjustments: store.clone(),
+            credit_grants: store.clone(),
             authenticator,
             clock: clock.clone(),
             live,

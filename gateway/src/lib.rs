@@ -26,6 +26,7 @@ mod answer;
 mod call;
 mod canonical;
 mod connection;
+mod credit_grants;
 mod headers;
 mod own;
 mod pace;

@@ -22,6 +22,7 @@ use crate::accept;
 use crate::applier::{self, Destination};
 use crate::background;
 use crate::books::Books;
+use crate::credit_grants;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
 use crate::leases::Leases;
@@ -96,6 +97,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     background.spawn(Arc::clone(&gateway.rollout).run());
     background.spawn(background::follow_changes(Arc::clone(&gateway)));
     background.spawn(background::sample(Arc::clone(&gateway)));
+    background.spawn(credit_grants::run(Arc::clone(&gateway), Arc::clone(&store)));
     background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
@@ -261,6 +263,7 @@ async fn assemble(
         rollouts: store.clone(),
         usage: store.clone(),
         adjustments: store.clone(),
+        credit_grants: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),

@@ -12,6 +12,7 @@ use super::patterns::UsagePatterns;
 use crate::advice::Advice;
 use crate::dashboard::LimitsShown;
 use crate::month::MonthShare;
+use crate::operators::credit_grants::GrantShown;
 use crate::operators::plans::PlanShown;
 use crate::overview::Overview;
 
@@ -38,6 +39,8 @@ pub(super) struct Management {
     pub(super) alert_thresholds: AlertThresholds,
     #[schema(value_type = Object)]
     pub(super) auto_scaling: Value,
+    /// Credits beside the plan's that have not ended, the first to end first.
+    pub(super) grants: Vec<GrantShown>,
     pub(super) current_usage: CurrentUsage,
     pub(super) usage_patterns: UsagePatterns,
     /// Three months, oldest first, the present one last.

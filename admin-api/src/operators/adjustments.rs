@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use ledger::{
-    Adjusted, Adjustment, AdjustmentRefused, Changed, Credits, Hold, NewAdjustment, OrganizationId, Period, Timestamp,
-    UsageEvent, UsageEventId, UserId,
+    Adjusted, Adjustment, AdjustmentRefused, Changed, CreditGrant, Credits, Hold, NewAdjustment, OrganizationId,
+    Period, Timestamp, UsageEvent, UsageEventId, UserId,
 };
 use refusal::Refusal;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,7 @@ pub(crate) async fn make(
         reason: given.reason.0,
         adjusts: given.adjusts,
         user_id: given.user_id,
+        expires_at: None,
         request_id: origin.request_id,
         endpoint: ENDPOINT,
     };
@@ -180,7 +181,7 @@ pub(crate) async fn list(
 }
 
 /// Makes an adjustment, unless its key was used before.
-async fn adjust(context: &Context, operator: &Operator, new: &NewAdjustment) -> Result<Adjusted, Refused> {
+pub(super) async fn adjust(context: &Context, operator: &Operator, new: &NewAdjustment) -> Result<Adjusted, Refused> {
     if let Some(before) = context.adjustments.adjusted(new).await? {
         return Ok(before);
     }
@@ -213,7 +214,7 @@ async fn set_aside(context: &Context, new: &NewAdjustment, now: Timestamp) -> Re
     })
 }
 
-fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
+pub(super) fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
     match why {
         AdjustmentRefused::NoOrganization => Refusal::NotFound("organization"),
         AdjustmentRefused::NoEvent => Refusal::NotFound("usage event"),
@@ -227,6 +228,10 @@ fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
                 "credits: {wanted} are more than is left of the limit; allowed: up to {remaining}."
             ))
         }
+        AdjustmentRefused::TooManyGrants => {
+            let allowed = CreditGrant::OPEN_MAX;
+            Refusal::Conflict(format!("The organization has too many grants; allowed: {allowed} that have not ended."))
+        }
         AdjustmentRefused::OutOfRange => {
             Refusal::Conflict("credits: the month's sum would be too large to be counted; allowed: less.".to_owned())
         }
@@ -236,8 +241,8 @@ fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
 impl From<UsageEvent> for AdjustmentShown {
     fn from(event: UsageEvent) -> Self {
         let direction = if event.credits.is_negative() { Direction::Give } else { Direction::Take };
-        let none = Adjustment { reason: String::new(), adjusts: None, made_by: String::new() };
-        let Adjustment { reason, adjusts, made_by } = event.adjustment.unwrap_or(none);
+        let none = Adjustment { reason: String::new(), adjusts: None, made_by: String::new(), expires_at: None };
+        let Adjustment { reason, adjusts, made_by, expires_at: _ } = event.adjustment.unwrap_or(none);
         Self {
             id: event.id,
             organization_id: event.organization_id,

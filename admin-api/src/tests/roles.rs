@@ -90,7 +90,7 @@ async fn nobody_reaches_a_route_without_a_credential() {
             }
         }
     }
-    assert_eq!(routes, 26);
+    assert_eq!(routes, 29);
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Change, Credits, EventType, OrganizationId, Outcome, PluginIdentity, RequestId, Signals, StoreError, UsageEvent,
-    UsageEventId, UserId,
+    Change, Credits, EventType, OrganizationId, Outcome, PluginIdentity, RequestId, Signals, StoreError, Timestamp,
+    UsageEvent, UsageEventId, UserId,
 };
 
 /// Why an operator adjusted, as it stands in the event.
@@ -25,6 +25,9 @@ pub struct Adjustment {
     pub adjusts: Option<UsageEventId>,
     /// The operator: the credential's `sub`.
     pub made_by: String,
+    /// When what is left of it ends; `None` where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Adjustment {
@@ -52,6 +55,9 @@ pub struct NewAdjustment {
     pub adjusts: Option<UsageEventId>,
     /// For whom it counts.
     pub user_id: Option<UserId>,
+    /// When what is left of it ends: then it is a grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The request that asks for it.
     #[serde(skip)]
     pub request_id: RequestId,
@@ -94,6 +100,7 @@ impl NewAdjustment {
                 reason: self.reason.clone(),
                 adjusts: self.adjusts,
                 made_by: change.actor.user_id.clone(),
+                expires_at: self.expires_at,
             }),
         })
     }
@@ -129,6 +136,8 @@ pub enum AdjustmentRefused {
         /// What may still be taken.
         remaining: Credits,
     },
+    /// The organisation has as many grants as it may.
+    TooManyGrants,
     /// The sums would leave 64 bits.
     OutOfRange,
 }

@@ -15,6 +15,7 @@ mod plan;
 
 mod adjustment;
 mod answer_signals;
+mod credit_grant;
 mod event;
 mod signals;
 
@@ -33,6 +34,7 @@ pub use answer_signals::{AnswerSignals, ModelUsage};
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened, Spender, Spending};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};
+pub use credit_grant::{CreditGrant, CreditGrants, left_of};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, PricedPlan, UsageEvent};

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use ledger::{
-    Adjusted, AdjustmentRefused, Adjustments, Change, Changed, Credits, NewAdjustment, OrganizationId, Period,
-    StoreError, UsageEvent, UsageEventId,
+    Adjusted, AdjustmentRefused, Adjustments, Change, Changed, CreditGrant, Credits, NewAdjustment, OrganizationId,
+    Period, StoreError, UsageEvent, UsageEventId,
 };
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
 
@@ -12,6 +12,7 @@ use crate::error::damaged;
 use crate::ops::adjustments::AdjustmentRows;
 use crate::ops::audit::{Act, Audit};
 use crate::ops::balances::Balances;
+use crate::ops::credit_grants::GrantRows;
 use crate::ops::events::Events;
 use crate::ops::organizations::Organizations;
 use crate::ops::plans::Plans;
@@ -59,7 +60,7 @@ where
 }
 
 /// Makes an adjustment in a transaction that changes the directory: others wait, so that a key is looked up once.
-async fn make<D>(
+pub(crate) async fn make<D>(
     conn: &mut D::Connection,
     new: &NewAdjustment,
     mut event: UsageEvent,
@@ -94,6 +95,9 @@ where
         }
         event.user_id = new.user_id.clone().unwrap_or(adjusted.user_id);
     }
+    if new.expires_at.is_some() && GrantRows::<D>(&mut *conn).list(id).await?.len() >= CreditGrant::OPEN_MAX {
+        return refused(AdjustmentRefused::TooManyGrants);
+    }
     let period = Period::of(event.occurred_at);
     // From here on nobody moves this balance or grants a lease on it.
     let used = Reconciling::<D>(&mut *conn).claim_balance(id, period).await?.used;
@@ -105,6 +109,11 @@ where
     add_all::<D>(&mut *conn, std::slice::from_ref(&event), Asking::WhichAreNew).await?;
     Balances::<D>(&mut *conn).add_adjusted(id, period, event.credits).await?;
     AdjustmentRows::<D>(&mut *conn).add(new, &event).await?;
+    if let Some(expires_at) = new.expires_at {
+        let credits = Credits::ZERO.saturating_sub(new.credits);
+        let grant = CreditGrant { id: event.id, expires_at, period, credits };
+        GrantRows::<D>(&mut *conn).add(id, &grant).await?;
+    }
     let changed = Changed::Organization(id.clone());
     let part = Some(format!("event:{}", event.id));
     let act = Act { action: "adjustment.make", changed: &changed, part, old: None, new: Some(new) };

@@ -2,6 +2,7 @@
 
 mod adjusting;
 mod cases;
+mod granting;
 mod idempotency;
 mod reconciling;
 mod rollouts;
@@ -166,6 +167,11 @@ cases! {
     adjustments_at_once_take_turns,
     books_with_adjustments_are_sound_and_repaired,
     adjustments_are_listed_newest_first,
+    ; granting:
+    what_is_left_of_grants_goes_from_month_to_month_until_it_ends,
+    what_is_leased_of_a_month_keeps_its_grants_there,
+    a_live_book_says_what_is_left_of_grants,
+    a_grant_can_be_ended_and_there_are_so_many_at_most,
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod batch;
 mod dialect;
 mod directory;
 mod error;
+mod granting;
 mod idempotency;
 mod open;
 mod ops;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError, Timestamp, UsageStore,
+    Adjustments, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError, Timestamp,
+    UsageStore,
 };
 
 use crate::error::OpenError;
@@ -47,7 +48,7 @@ pub enum Occupancy {
 /// A database that is open.
 #[async_trait]
 pub trait Store:
-    Directory + Rollouts + UsageStore + Adjustments + IdempotencyStore + Reconciliation + Recorded
+    Directory + Rollouts + UsageStore + Adjustments + CreditGrants + IdempotencyStore + Reconciliation + Recorded
 {
     /// Closes every connection.
     async fn close(&self);

@@ -11,6 +11,7 @@
 pub(crate) mod adjustments;
 pub(crate) mod audit;
 pub(crate) mod balances;
+pub(crate) mod credit_grants;
 pub(crate) mod definitions;
 pub(crate) mod events;
 pub(crate) mod history;

@@ -75,7 +75,12 @@ impl Difference {
             Self::Balance(difference) => (difference.by_events.used, difference.stored.used),
             Self::Rollup(difference) => (difference.by_events.credits, difference.stored.credits),
         };
-        by_events.saturating_sub(stored).max(stored.saturating_sub(by_events))
+        let by = |one: Credits, other: Credits| one.saturating_sub(other).max(other.saturating_sub(one));
+        let of_adjustments = match self {
+            Self::Balance(it) => by(it.by_events.adjusted, it.stored.adjusted),
+            Self::Rollup(_) => Credits::ZERO,
+        };
+        by(by_events, stored).max(of_adjustments)
     }
 }
 

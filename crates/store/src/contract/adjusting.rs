@@ -30,6 +30,7 @@ fn adjustment(key: &str, credits: i64) -> NewAdjustment {
         reason: "the answer was empty".into(),
         adjusts: None,
         user_id: None,
+        expires_at: None,
         request_id: id("req_1"),
         endpoint: "/adjustments",
     }

@@ -49,6 +49,7 @@ impl Total {
         self.by_events.used = self.by_events.used.saturating_add(compared.by_events.used);
         self.by_events.events = self.by_events.events.saturating_add(compared.by_events.events);
         self.by_events.calls = self.by_events.calls.saturating_add(compared.by_events.calls);
+        self.by_events.adjusted = self.by_events.adjusted.saturating_add(compared.by_events.adjusted);
     }
 
     pub(super) fn differs(&mut self, difference: &Difference) {
@@ -117,7 +118,9 @@ impl Line {
 }
 
 fn of_balance(balance: Balance) -> Value {
-    json!({"used": balance.used, "events": balance.events, "calls": balance.calls})
+    json!({
+        "used": balance.used, "events": balance.events, "calls": balance.calls, "adjusted": balance.adjusted,
+    })
 }
 
 fn of_rollup(sum: RollupSum) -> Value {
