@@ -19,7 +19,7 @@ pub(crate) async fn follow_changes(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
+        if let Err(error) = gateway.organizations.follow(&gateway.books).await {
             tracing::warn!(%error, "changes made elsewhere cannot be read");
         }
     }
