@@ -147,10 +147,15 @@ impl World {
     pub(crate) async fn with_gateways(gateways: usize, overrides: &[(&str, &str)]) -> Self {
         let mut world = Self::with_on(On::Postgres, overrides).await;
         for _ in 1..gateways {
-            let other = gateway::start(world.options_of(world.gateways()), world.clock.clone()).await.unwrap();
-            world.others.push(other);
+            world.join().await;
         }
         world
+    }
+
+    /// Starts another gateway on the same database.
+    pub(crate) async fn join(&mut self) {
+        let other = gateway::start(self.options_of(self.gateways()), self.clock.clone()).await.unwrap();
+        self.others.push(other);
     }
 
     /// How many gateways there are.
@@ -224,14 +229,29 @@ impl World {
     /// A world on a copy of this one's files as they are now: what a gateway finds that starts after a kill. `strange` is
     /// how many of the events in it are of calls that the new backend never received.
     pub(crate) async fn after_a_kill(&self, strange: usize) -> Self {
+        let mut world = self.killed(strange).await;
+        world.run().await;
+        world
+    }
+
+    /// The same before a gateway starts in it: its files can still be damaged.
+    pub(crate) async fn killed(&self, strange: usize) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         copy(self.folder.path(), folder.path());
         let mut world = Self::around(Backend::start().await, folder, self.overrides.clone());
         world.clock.set(self.clock.now());
         world.strange_calls = strange;
         world.organizations = Mutex::new(self.organizations.lock().clone());
-        world.run().await;
         world
+    }
+
+    /// The one file that its gateway's journal has.
+    pub(crate) fn journal_file(&self) -> std::path::PathBuf {
+        let entries = std::fs::read_dir(self.folder.path().join("journal")).unwrap();
+        let files = entries.map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "journal")).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files.remove(0)
     }
 
     /// Where the pricing plugin is.

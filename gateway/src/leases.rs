@@ -6,6 +6,7 @@ mod telling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ledger::{
@@ -22,14 +23,17 @@ use crate::uptime;
 
 /// How long a call waits for credit that other instances may give back, before it is refused.
 const WAIT_FOR_CREDIT: Duration = Duration::from_secs(1);
+/// How long it waits in all for a store that is slow, before nobody knows whether there is credit.
+const WAIT_FOR_ANSWER: Duration = Duration::from_secs(3);
 /// How often all books are looked through for leases to renew, grow or give back.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often asks are looked for where no notification came.
 const POLL_ASKS_EVERY: Duration = Duration::from_millis(250);
 /// How far apart asks are looked for at least, however many notifications come.
 const ASKS_APART: Duration = Duration::from_millis(20);
-/// A request without an answer for this long is given up: the next one says it again.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A request without an answer for this long is given up: the next one says it again. A database that takes half a second
+/// for every statement has answered by then.
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 /// Leases in one statement, at most.
 const BATCH_LEASES_MAX: usize = 1_000;
 /// Statements on their way at once, at most, so that a call's need does not wait behind a round of renewals.
@@ -40,6 +44,8 @@ struct Account {
     key: LeaseKey,
     book: Arc<Book>,
     answered: Notify,
+    /// How many requests the store did not answer.
+    failures: AtomicU64,
 }
 
 /// All leases of this gateway.
@@ -103,16 +109,26 @@ impl Leases {
         grant: Grant,
         first: Ticket,
     ) -> Result<Hold, NoHold> {
-        let deadline = Instant::now() + WAIT_FOR_CREDIT;
+        let (began, failures) = (Instant::now(), account.failures.load(Ordering::SeqCst));
         let mut ticket = first;
-        while self.answer(account, deadline).await {
+        loop {
+            self.answer(account, began + WAIT_FOR_ANSWER).await;
             match account.book.open_by(by, amount, grant, uptime::now(), Some(ticket)) {
                 Ok(hold) => return Ok(hold),
                 Err(NotOpened::Refused(refused)) => return Err(NoHold::Refused(refused)),
                 Err(NotOpened::NeedsCredit(next)) => ticket = next,
             }
+            if began.elapsed() < WAIT_FOR_CREDIT {
+                continue;
+            }
+            if let Some(refused) = account.book.give_up(amount, grant, ticket) {
+                return Err(NoHold::Refused(refused));
+            }
+            // A store that is only slow is waited for; one that failed is not.
+            if began.elapsed() >= WAIT_FOR_ANSWER || account.failures.load(Ordering::SeqCst) != failures {
+                return Err(NoHold::NotAnswered);
+            }
         }
-        Err(account.book.give_up(amount, grant, ticket).map_or(NoHold::NotAnswered, NoHold::Refused))
     }
 
     /// Whether the hold may be charged; asks for a new lease where the one it was opened under may be gone.
@@ -164,7 +180,7 @@ impl Leases {
         let mut accounts = self.accounts.write();
         let account = accounts.entry(key.clone()).or_insert_with(|| {
             let book = Book::leased(key.clone(), self.terms);
-            Arc::new(Account { key, book, answered: Notify::new() })
+            Arc::new(Account { key, book, answered: Notify::new(), failures: AtomicU64::new(0) })
         });
         Arc::clone(account)
     }
@@ -235,7 +251,13 @@ impl Leases {
 
     async fn send(self: Arc<Self>, due: Vec<(Arc<Account>, LeaseRequest)>) {
         let (accounts, requests): (Vec<_>, Vec<_>) = due.into_iter().unzip();
-        match timeout(ANSWER_WITHIN, self.store.renew(self.instance, &requests)).await {
+        let renewed = timeout(ANSWER_WITHIN, self.store.renew(self.instance, &requests)).await;
+        if !matches!(renewed, Ok(Ok(_))) {
+            for account in &accounts {
+                account.failures.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        match renewed {
             Ok(Ok(grants)) => {
                 let by_key: HashMap<_, _> = grants.iter().map(|grant| (&grant.key, grant)).collect();
                 for grant in accounts.iter().filter_map(|account| Some((account, by_key.get(&account.key)?))) {

@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     journal_sync: Histogram,
     journal_sync_records: Histogram,
     journal_failures: IntCounter,
+    journal_set_aside: IntCounter,
     applied: IntCounter,
     plugin_calls: HistogramVec,
     plugin_faults: IntCounterVec,
@@ -74,6 +75,7 @@ impl Metrics {
     /// All families, at zero.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let r = Registry::new();
+        let total = |name: &str, help: &str| IntCounter::new(name, help);
         let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(BUCKETS_S.to_vec());
         let in_seconds = |name: &str, help: &str, labels: &[&str]| HistogramVec::new(seconds(name, help), labels);
         let count = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
@@ -136,12 +138,13 @@ impl Metrics {
             journal_sync_records: register!(r, Histogram::with_opts(group)),
             journal_failures: register!(
                 r,
-                IntCounter::new("gateway_journal_failures_total", "Writes or syncs of the journal that failed")
+                total("gateway_journal_failures_total", "Writes or syncs of the journal that failed")
             ),
-            applied: register!(
+            journal_set_aside: register!(
                 r,
-                IntCounter::new("gateway_events_applied_total", "Events moved from the journal to the store")
+                total("gateway_journal_set_aside_total", "Damaged records that were in the journal")
             ),
+            applied: register!(r, total("gateway_events_applied_total", "Events moved from the journal to the store")),
             plugin_calls: register!(
                 r,
                 in_seconds("gateway_plugin_call_seconds", "Calls of the pricing plugin, by function", &["function"])
@@ -151,10 +154,7 @@ impl Metrics {
                 count("gateway_plugin_faults_total", "Calls of the pricing plugin that failed, by cause", &["cause"])
             ),
             plugin_active: register!(r, IntGaugeVec::new(active, &["name", "version", "sha256"])),
-            plugin_loads: register!(
-                r,
-                IntCounter::new("gateway_plugin_loads_total", "Pricing plugins that became active")
-            ),
+            plugin_loads: register!(r, total("gateway_plugin_loads_total", "Pricing plugins that became active")),
             plugin_rejections: register!(
                 r,
                 count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])
@@ -221,6 +221,11 @@ impl Metrics {
         self.credits_captured.add(event_type, event.credits);
         self.versions.charged(&event.plugin, event.credits);
         self.events.with_label_values(&[event_type, event.outcome.as_str()]).inc();
+    }
+
+    /// Damaged records of the journal were set aside.
+    pub(crate) fn set_aside(&self, records: usize) {
+        self.journal_set_aside.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
     /// Events reached the store.

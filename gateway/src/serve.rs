@@ -213,6 +213,7 @@ async fn open_journal(
     let (opened, now, observer) = (options.journal.clone(), clock.now(), Arc::clone(metrics));
     let opening = tokio::task::spawn_blocking(move || Journal::open(opened, observer, now));
     let (journal, recovery) = opening.await?.context("journal.directory")?;
+    metrics.set_aside(recovery.set_aside.len());
     for record in &recovery.set_aside {
         tracing::error!(record, "a damaged record of the journal was set aside");
     }

@@ -74,6 +74,11 @@ impl TestDatabase {
         self.cut().await
     }
 
+    /// Sets a parameter for everybody who connects from now on.
+    pub async fn set(&self, parameter: &str, value: &str) -> anyhow::Result<()> {
+        run(self.server, format!("ALTER DATABASE {} SET {parameter} = {value}", self.name)).await
+    }
+
     /// Lets everybody in again.
     pub async fn open_to_all(&self) -> anyhow::Result<()> {
         run(self.server, format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)).await

@@ -44,8 +44,10 @@ impl PrivateServer {
 
     /// Starts the server again after a kill.
     pub fn restart(&mut self) -> anyhow::Result<()> {
-        // The socket of the one that was killed is still there.
-        drop(std::fs::remove_file(self.folder.join(".s.PGSQL.5432")));
+        // What the one that was killed has left: its number is taken by what remains of it.
+        for left in [".s.PGSQL.5432", ".s.PGSQL.5432.lock", "data/postmaster.pid"] {
+            drop(std::fs::remove_file(self.folder.join(left)));
+        }
         self.keepers.push(keep(&self.folder)?);
         Ok(())
     }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use ledger::{Lease, LeaseGrant, LeaseUsed, Limit, Reach, Share, StoreError, Timestamp, UsageEvent};
