@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use ledger::{Actor, AuditEntry, Timestamp};
-use refusal::Refusal;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::guard::Membership;
-use crate::query::{Query, wrong};
+use crate::query::Query;
 
 /// Entries a page, at most.
 const LIMIT_MAX: u32 = 100;
@@ -73,7 +72,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Answer<AuditAnswer> {
     let limit = query.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
-    let before = asked_for(&query)?;
+    let before = query.place("cursor", "cursor of the page before, a whole number")?;
     // One more than is shown tells whether there is a next page.
     let mut entries = context.directory.audit(membership.id(), before, limit.saturating_add(1)).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -81,15 +80,6 @@ pub(crate) async fn list(
     entries.truncate(shown);
     let cursor = entries.last().filter(|_| has_next).map(|entry| entry.id);
     Ok(Json(AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), cursor }))
-}
-
-fn asked_for(query: &Query) -> Result<Option<i64>, Refusal> {
-    let allowed = "cursor of the page before";
-    let cursor = query.parsed::<i64>("cursor", allowed)?;
-    if cursor.is_some_and(|cursor| cursor < 1) {
-        return Err(wrong("cursor", "no such cursor", allowed));
-    }
-    Ok(cursor)
 }
 
 impl From<AuditEntry> for Entry {

@@ -36,12 +36,12 @@ pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId
 pub use lease::{InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Reach, Share, Ticket};
 pub use level::{Level, PercentTenths};
 pub use member::{Member, Role, SubscriptionStatus};
-pub use organization::{AlertThresholds, Organization, OrganizationRecord};
+pub use organization::{AlertThresholds, Organization, OrganizationRecord, ThresholdsUpdate};
 pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
 pub use plan::{Plan, PlanPricing, UsageLimits};
 pub use signals::{Scalar, Signals};
 pub use stores::{
-    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, StoreError, UsageStore,
+    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, StoreError, Updated, UsageStore,
 };
 pub use usage_query::{
     DailyUsage, EventTypeUsage, HistoryFilter, HistoryPage, HistorySummary, MonthlyUsage, PageRequest, SessionUsage,

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use ledger::{
     AlertThresholds, AuditEntry, Change, Changed, Directory, EventDefinition, ManagementUpdate, Member,
-    NewOrganization, Organization, OrganizationId, OrganizationRecord, Plan, StoreError, UsageLimits, UserId,
+    NewOrganization, Organization, OrganizationId, OrganizationRecord, Plan, StoreError, Updated, UsageLimits, UserId,
 };
 
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
@@ -80,10 +80,16 @@ where
         id: &OrganizationId,
         update: &ManagementUpdate,
         change: &Change,
-    ) -> Result<Option<Organization>, StoreError> {
+    ) -> Result<Updated, StoreError> {
         self.within(async {
             let mut transaction = self.change().await?;
-            let Some(mut organization) = Organizations::<D>(&mut transaction).find(id).await? else { return Ok(None) };
+            let Some(mut organization) = Organizations::<D>(&mut transaction).find(id).await? else {
+                return Ok(Updated::Unknown);
+            };
+            let present = organization.alert_thresholds;
+            let Some(thresholds) = update.alert_thresholds.unwrap_or_default().over(present) else {
+                return Ok(Updated::CriticalBelowWarning(present));
+            };
             let changed = Changed::Organization(id.clone());
             let mut touched = false;
             if let Some(limits) = update.usage_limits.as_ref().filter(|limits| **limits != organization.usage_limits) {
@@ -98,14 +104,13 @@ where
                 Audit::<D>(&mut transaction).record(act, change).await?;
                 touched = true;
             }
-            if let Some(thresholds) = update.alert_thresholds.filter(|wanted| *wanted != organization.alert_thresholds)
-            {
-                let old: AlertThresholds = std::mem::replace(&mut organization.alert_thresholds, thresholds);
+            if thresholds != present {
+                organization.alert_thresholds = thresholds;
                 let act = Act {
                     action: "alert_thresholds.update",
                     changed: &changed,
                     part: None,
-                    old: Some(&old),
+                    old: Some(&present),
                     new: Some(&thresholds),
                 };
                 Audit::<D>(&mut transaction).record(act, change).await?;
@@ -129,7 +134,7 @@ where
                 Organizations::<D>(&mut transaction).put(&organization).await?;
             }
             commit::<D>(transaction).await?;
-            Ok(Some(organization))
+            Ok(Updated::Organization(Box::new(organization)))
         })
         .await
     }
