@@ -13,16 +13,22 @@
 mod world;
 
 mod access;
+mod adjustments;
 mod answers;
 mod bodies;
 mod credits;
+mod headers;
 mod idempotency;
 mod leaving;
+mod limits;
 mod outages;
 mod paths;
 mod plugins;
 mod protocols;
+mod quotes;
 mod refusals;
 mod restarts;
 mod seed;
+mod several;
 mod streams;
+mod tls;

@@ -9,7 +9,6 @@ use crate::world::{Answer, Gate, On, World, on_each_database};
 on_each_database! {
     after_a_restart_the_numbers_are_the_same,
     a_stop_lets_the_calls_on_their_way_end,
-    a_second_gateway_on_the_same_database_does_not_start,
 }
 
 async fn after_a_restart_the_numbers_are_the_same(on: On) {
@@ -110,8 +109,9 @@ async fn interrupted_calls_are_charged_where_the_configuration_says_so() {
     world.end().await;
 }
 
-async fn a_second_gateway_on_the_same_database_does_not_start(on: On) {
-    let world = World::start_on(on).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_gateway_on_the_same_sqlite_database_does_not_start() {
+    let world = World::start().await;
     let second = gateway::start(world.options(), Arc::clone(&world.clock) as Arc<dyn ledger::Clock>).await;
     let why = format!("{:#}", second.err().expect("a second gateway started"));
     assert!(why.contains("database.url") && why.contains("another"), "{why}");

@@ -4,6 +4,7 @@ mod backend;
 mod check;
 mod client;
 mod request;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use serde_json::{Value, json};
 use standin::{Mint, Person};
 use tempfile::TempDir;
 
-pub(crate) use backend::{Answer, Backend, Gate, gzip};
+pub(crate) use backend::{Answer, Backend, Gate, Received, gzip};
 pub(crate) use client::{Answered, Connection};
 pub(crate) use request::Request;
+pub(crate) use tls::{TlsClient, tls_file};
 
 /// The annotated configuration: journeys go through the routes that are shipped.
 const ANNOTATED: &str = include_str!("../config/gateway.toml");
@@ -69,6 +71,8 @@ pub(crate) use on_each_database;
 /// A gateway and everything around it.
 pub(crate) struct World {
     running: Option<Running>,
+    /// Other gateways on the same database.
+    others: Vec<Running>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) clock: Arc<ManualClock>,
     mint: Mint,
@@ -119,6 +123,7 @@ impl World {
     fn around(backend: Arc<Backend>, folder: Arc<TempDir>, overrides: Vec<(String, String)>) -> Self {
         Self {
             running: None,
+            others: Vec::new(),
             backend,
             clock: Arc::new(ManualClock::at(BEGINNING.parse().unwrap())),
             mint: Mint::new(ISSUER, "gateway", SECRET.as_bytes()),
@@ -137,8 +142,29 @@ impl World {
         self.running = Some(gateway::start(self.options(), self.clock.clone()).await.unwrap());
     }
 
+    /// So many gateways on one PostgreSQL.
+    pub(crate) async fn with_gateways(gateways: usize, overrides: &[(&str, &str)]) -> Self {
+        let mut world = Self::with_on(On::Postgres, overrides).await;
+        for _ in 1..gateways {
+            let other = gateway::start(world.options_of(world.gateways()), world.clock.clone()).await.unwrap();
+            world.others.push(other);
+        }
+        world
+    }
+
+    /// How many gateways there are.
+    pub(crate) fn gateways(&self) -> usize {
+        1 + self.others.len()
+    }
+
     /// What a gateway of this world is started with: a second one would have the same files.
     pub(crate) fn options(&self) -> Options {
+        self.options_of(0)
+    }
+
+    /// The same with a journal of its own for each.
+    pub(crate) fn options_of(&self, gateway: usize) -> Options {
+        let journal = if gateway == 0 { "journal".to_owned() } else { format!("journal-{gateway}") };
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let ours = [
             ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
@@ -146,7 +172,7 @@ impl World {
             ("ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
             ("UPSTREAM__URL", format!("http://{}", self.backend.address())),
             ("DATABASE__URL", self.database_url()),
-            ("JOURNAL__DIRECTORY", at("journal")),
+            ("JOURNAL__DIRECTORY", at(&journal)),
             ("AUTH__ISSUER", ISSUER.to_owned()),
             ("AUTH__JWKS", String::new()),
             ("AUTH__HS256_SECRET", SECRET.to_owned()),
@@ -248,12 +274,40 @@ impl World {
 
     /// A request that is still to be shaped.
     pub(crate) fn request(&self, method: &str, target: &str) -> Request {
-        Request::new(self.running().address, method, target, Arc::clone(&self.seen))
+        self.request_through(0, method, target)
+    }
+
+    /// The same through one of several gateways: they are counted round.
+    pub(crate) fn request_through(&self, gateway: usize, method: &str, target: &str) -> Request {
+        let running = match gateway % self.gateways() {
+            0 => self.running(),
+            other => &self.others[other - 1],
+        };
+        Request::new(running.address, method, target, Arc::clone(&self.seen)).over(self.tls())
+    }
+
+    /// Who speaks TLS, where the gateway does.
+    pub(crate) fn tls(&self) -> Option<TlsClient> {
+        self.overrides.iter().any(|(key, _)| key == "SERVER__TLS_KEY").then(TlsClient::new)
     }
 
     /// A diagnosis of 10 credits.
     pub(crate) async fn call(&self, organization: &str, user: &str) -> Answered {
         self.diagnose(organization, user, &json!({"content": ["short"]})).await
+    }
+
+    /// The same through one of several gateways.
+    pub(crate) async fn call_through(&self, gateway: usize, organization: &str, user: &str) -> Answered {
+        let request = self.request_through(gateway, "POST", &diagnosis_path(organization));
+        request.by(&self.credential(user)).json(&json!({"content": ["short"]})).send().await
+    }
+
+    /// The live counter as one of several gateways has it, once its own charges are applied.
+    pub(crate) async fn counter_through(&self, gateway: usize, organization: &str) -> Value {
+        let path = format!("/api/organizations/{organization}/usage");
+        let answer = self.request_through(gateway, "GET", &path).by(&self.credential(OWNER)).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["usage"].take()
     }
 
     /// A diagnosis of this body.
@@ -272,6 +326,12 @@ impl World {
 
     pub(crate) async fn put(&self, target: &str, user: &str, body: &Value) -> Answered {
         self.request("PUT", target).by(&self.credential(user)).json(body).send().await
+    }
+
+    /// An operator's `POST` with an `Idempotency-Key`.
+    pub(crate) async fn post(&self, target: &str, key: &str, body: &Value) -> Answered {
+        let request = self.request("POST", target).by(&self.credential(OPERATOR)).header("Idempotency-Key", key);
+        request.json(body).send().await
     }
 
     /// The live counter.

@@ -1,6 +1,6 @@
 //! What an organisation is told beside its figures: warnings about what is or will be, recommendations of what to do.
 
-use ledger::{Credits, Limit, OrganizationRecord, Plan, SubscriptionStatus};
+use ledger::{Credits, Limit, OrganizationRecord, Plan, SubscriptionStatus, UsageReport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -70,7 +70,7 @@ pub(crate) fn recommendations(
     record: &OrganizationRecord,
     plans: &[Plan],
     month: Month,
-    used: Credits,
+    report: &UsageReport,
     warnings: &[Advice],
 ) -> Vec<Advice> {
     let about_credits =
@@ -80,7 +80,7 @@ pub(crate) fn recommendations(
         return Vec::new();
     }
     let mut recommendations = Vec::new();
-    let projected = month.projected(used);
+    let projected = month.projected(report);
     if matches!(record.plan.monthly_credits, Limit::Credits(of_plan) if of_plan <= limit) {
         recommendations.extend(larger_plan(plans, limit, projected).map(|plan| {
             let credits = match plan.monthly_credits {

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
-use ledger::Credits;
+use ledger::{Adjustment, Credits};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -26,6 +26,14 @@ pub(crate) struct Name(pub(crate) String);
 /// An amount from 0 to a thousand million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Amount(pub(crate) Credits);
+
+/// An amount above 0, up to a thousand million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Positive(pub(crate) Credits);
+
+/// A sentence for those who read it later: 1 to 500 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reason(pub(crate) String);
 
 /// A JSON object, and nothing that could be read as one by its order: an array has no names to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,11 +104,21 @@ impl<'de> Deserialize<'de> for Percent {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let fits = !text.trim().is_empty() && text.len() <= Self::BYTES_MAX && !text.chars().any(char::is_control);
-        let allowed =
-            || D::Error::custom(format!("a text of 1 to {} bytes without control characters", Self::BYTES_MAX));
-        if fits { Ok(Self(text)) } else { Err(allowed()) }
+        text(deserializer, Self::BYTES_MAX).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer, Adjustment::REASON_BYTES_MAX).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let allowed = || D::Error::custom(format!("an amount is above 0 and at most {}", Amount::WHOLE_MAX));
+        let Ok(Amount(amount)) = Amount::deserialize(deserializer) else { return Err(allowed()) };
+        if amount > Credits::ZERO { Ok(Self(amount)) } else { Err(allowed()) }
     }
 }
 
@@ -135,6 +153,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
     }
+}
+
+/// A text that has something in it and can stand in a line.
+fn text<'de, D: Deserializer<'de>>(deserializer: D, bytes_max: usize) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let fits = !text.trim().is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control);
+    let allowed = || D::Error::custom(format!("a text of 1 to {bytes_max} bytes without control characters"));
+    if fits { Ok(text) } else { Err(allowed()) }
 }
 
 /// A whole number as it is written: `1.0` and `"1"` are none.
@@ -172,6 +198,12 @@ mod tests {
             ("the longest name", reads::<Name>(&name(Name::BYTES_MAX)), true),
             ("a longer name", reads::<Name>(&name(Name::BYTES_MAX + 1)), false),
             ("a blank name", reads::<Name>("\" \""), false),
+            ("the longest reason", reads::<Reason>(&name(Adjustment::REASON_BYTES_MAX)), true),
+            ("a longer reason", reads::<Reason>(&name(Adjustment::REASON_BYTES_MAX + 1)), false),
+            ("the least above nothing", reads::<Positive>("0.000001"), true),
+            ("nothing where something is needed", reads::<Positive>("0"), false),
+            ("the most", reads::<Positive>("1000000000"), true),
+            ("more than the most", reads::<Positive>("1000000000.000001"), false),
             ("no amount", reads::<Amount>("0"), true),
             ("under nothing", reads::<Amount>("-0.000001"), false),
             ("the most", reads::<Amount>("1000000000"), true),

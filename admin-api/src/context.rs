@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use access::Authenticator;
 use async_trait::async_trait;
-use ledger::{BookSnapshot, Changed, Clock, Directory, OrganizationId, Period, UsageStore};
+use ledger::{
+    Adjustments, BookSnapshot, Changed, Clock, Credits, Directory, Hold, Limit, OrganizationId, Period, StoreError,
+    UsageStore,
+};
+use refusal::Refusal;
+
+use crate::quote::{self, Asked, Priced};
 
 /// Everything that a handler may use.
 pub struct Context {
@@ -12,6 +18,8 @@ pub struct Context {
     pub directory: Arc<dyn Directory>,
     /// Usage events and their sums.
     pub usage: Arc<dyn UsageStore>,
+    /// What operators give back and take.
+    pub adjustments: Arc<dyn Adjustments>,
     /// Who is calling.
     pub authenticator: Arc<Authenticator>,
     /// What time it is.
@@ -27,10 +35,36 @@ pub struct Context {
 pub trait Live: Send + Sync + 'static {
     /// The book of an organisation's period; `None` where none is open here: then the store's balance is the truth.
     async fn snapshot(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot>;
+    /// Sets credits aside in the live book until what an operator takes is in it; `None` where there is no such book: then
+    /// what the store knows decides.
+    async fn set_aside(
+        &self,
+        _id: &OrganizationId,
+        _period: Period,
+        _amount: Credits,
+        _limit: Limit,
+    ) -> Result<Option<Hold>, NotSetAside> {
+        Ok(None)
+    }
     /// Returns once every event settled before now is in the store, or after about a second.
     async fn caught_up(&self);
     /// Drops what is remembered of what changed. Awaited after each write, before its answer.
     async fn changed(&self, changed: &Changed);
+    /// What a call would cost now. Refused as the call itself would be, and where no gateway is in this process.
+    async fn quote(&self, _asked: Asked<'_>) -> Result<Priced, Refusal> {
+        Err(quote::not_here())
+    }
+}
+
+/// Why nothing is set aside.
+#[derive(Debug)]
+pub enum NotSetAside {
+    /// Less than that remains: so much.
+    Remaining(Credits),
+    /// The sums would leave 64 bits.
+    OutOfRange,
+    /// Nobody can say what remains.
+    Unknown(StoreError),
 }
 
 /// The pricing plugins as the operators are shown them.

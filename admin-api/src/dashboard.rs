@@ -60,7 +60,7 @@ pub(crate) async fn show(
             days_in_month: month.period.days(),
             in_force: record.limits(),
         },
-        recommendations: recommendations(record, &plans, month, report.credits, &warnings),
+        recommendations: recommendations(record, &plans, month, &report, &warnings),
         warnings,
         meta: meta(&membership, month, now),
     };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use ledger::{
-    ChargeItem, Credits, EventType, HistoryFilter, OrganizationId, PageRequest, PluginIdentity, RequestId, Scalar,
-    SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent, UsageEventId, UserId,
+    Adjustment, ChargeItem, Credits, EventType, HistoryFilter, OrganizationId, PageRequest, PluginIdentity, RequestId,
+    Scalar, SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent, UsageEventId, UserId,
 };
 use refusal::Refusal;
 use serde::Serialize;
@@ -44,7 +44,8 @@ pub(crate) struct EventShown {
     #[schema(value_type = Option<f64>)]
     complexity: Option<Thousandths>,
     endpoint: String,
-    /// `captured` (charged), `voided` (given back: the backend failed) or `interrupted` (given back: the gateway died).
+    /// `captured` (charged), `voided` (given back: the backend failed), `interrupted` (given back: the gateway died) or
+    /// `adjusted` (no call: an operator gave or took credits).
     outcome: &'static str,
     /// What was set aside for the call.
     #[schema(value_type = f64)]
@@ -52,6 +53,21 @@ pub(crate) struct EventShown {
     upstream_status: Option<u16>,
     #[schema(value_type = String)]
     request_id: RequestId,
+    /// Of an adjustment, why it was made; absent of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AdjustmentNote>)]
+    adjustment: Option<Adjustment>,
+}
+
+/// Why an adjustment was made.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes ledger::Adjustment")]
+struct AdjustmentNote {
+    reason: String,
+    /// The usage event that it puts right.
+    adjusts: Option<String>,
+    made_by: String,
 }
 
 /// Who called.
@@ -117,6 +133,7 @@ impl EventShown {
             held: event.held,
             upstream_status: event.upstream_status,
             request_id: event.request_id.clone(),
+            adjustment: event.adjustment.clone(),
         }
     }
 }
@@ -158,9 +175,9 @@ struct EventExplained {
     /// The charge, item by item; of a call that was given back, what it was quoted.
     #[schema(value_type = Vec<ItemShown>)]
     items: Vec<ChargeItem>,
-    /// The plugin that set the price.
-    #[schema(value_type = PluginShown)]
-    plugin: Arc<PluginIdentity>,
+    /// The plugin that set the price; null of an adjustment.
+    #[schema(value_type = Option<PluginShown>)]
+    plugin: Option<Arc<PluginIdentity>>,
     /// The same as `eventData`, as the plugin was given it.
     #[schema(value_type = Object)]
     signals: ledger::Signals,
@@ -169,14 +186,14 @@ struct EventExplained {
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes ledger::ChargeItem")]
-struct ItemShown {
+pub(crate) struct ItemShown {
     label: String,
     credits: f64,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes ledger::PluginIdentity")]
-struct PluginShown {
+pub(crate) struct PluginShown {
     name: String,
     version: String,
     sha256: String,
@@ -213,7 +230,7 @@ pub(crate) async fn show(
         organization_id: event.organization_id,
         settled_at: event.settled_at,
         items: event.items,
-        plugin: event.plugin,
+        plugin: event.adjustment.is_none().then_some(event.plugin),
         signals: event.signals,
         definition_version: event.definition_version,
     };

@@ -29,16 +29,18 @@ mod event;
 mod history;
 mod management;
 mod own_usage;
+mod quote;
 
 mod operators;
 
 pub use answer::Origin;
-pub use context::{Context, Live, PricingStatus};
+pub use context::{Context, Live, NotSetAside, PricingStatus};
 pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
 pub use openapi::document;
 pub use operations::{Operations, operations_router};
 pub use paths::{is_ours, is_reserved};
+pub use quote::{Asked, Priced, QUOTE_BYTES_MAX, Which, unknown_call};
 pub use routes::router;
 pub use stand_alone::{KnownToTheGatewayOnly, NoLiveBook};
 

@@ -47,14 +47,15 @@ impl Month {
         ratio(used, 1, u64::from(self.days_elapsed))
     }
 
-    /// What the whole month will have used, if it goes on as it went.
-    pub(crate) fn projected(&self, used: Credits) -> Credits {
-        ratio(used, u64::from(self.period.days()), u64::from(self.days_elapsed))
+    /// What the whole month will have used, if calls go on as they went. Adjustments are made once.
+    pub(crate) fn projected(&self, report: &UsageReport) -> Credits {
+        let of_calls = ratio(report.of_calls(), u64::from(self.period.days()), u64::from(self.days_elapsed));
+        of_calls.saturating_add(report.adjusted())
     }
 
     /// The forecast of a month under a limit.
     pub(crate) fn forecast(&self, report: &UsageReport, limit: Limit, warning_percent: u8) -> Forecast {
-        let projected = self.projected(report.credits);
+        let projected = self.projected(report);
         Forecast {
             method: if self.is_over {
                 "actual: the month is over"
@@ -80,11 +81,11 @@ impl Month {
                 return Some(day.day);
             }
         }
-        if self.is_over || report.credits <= Credits::ZERO {
+        if self.is_over || report.of_calls() <= Credits::ZERO {
             return None;
         }
         let left = i128::from(limit.saturating_sub(report.credits).micros()) * i128::from(self.days_elapsed);
-        let used = i128::from(report.credits.micros());
+        let used = i128::from(report.of_calls().micros());
         let days_away = usize::try_from((left + used - 1) / used).ok()?;
         let days_left = usize::from(self.period.days().saturating_sub(self.days_elapsed));
         if days_away > days_left {

@@ -34,7 +34,7 @@ pub fn document() -> OpenApi {
     let mut router = OpenApiRouter::with_openapi(frame());
     for (needs, (schemas, mut paths, methods)) in list() {
         for item in paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.put, &mut item.delete];
+            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
             operations.into_iter().flatten().for_each(|operation| complete(operation, needs));
         }
         router = router.routes((schemas, paths, methods));

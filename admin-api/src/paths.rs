@@ -17,7 +17,9 @@ pub fn is_ours(path: &str) -> bool {
     let Some(segments) = segments.get(..count) else { return false };
     match *segments {
         ["organizations", id, "usage"]
-        | ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit"] => !id.is_empty(),
+        | ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit" | "quote"] => {
+            !id.is_empty()
+        }
         ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
         _ => false,
     }
@@ -47,8 +49,10 @@ mod tests {
             "/api/organizations/acme/usage/history",
             "/api/organizations/acme/usage/management",
             "/api/organizations/acme/usage/audit",
+            "/api/organizations/acme/usage/quote",
             "/api/organizations/acme/usage/events/evt_1",
             "/api/admin/organizations/acme",
+            "/api/admin/organizations/acme/adjustments",
             "/api/admin/organizations/acme/members/alice",
             "/api/admin/plans/free",
             "/api/admin/event-definitions/structuring_diagnose",

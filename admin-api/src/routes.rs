@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use access::Permission::{ManageUsage, SeeOwnUsage, SeeUsage};
+use access::Permission::{CallAi, ManageUsage, SeeOwnUsage, SeeUsage};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use crate::answer::finish;
 use crate::context::Context;
 use crate::guard::{self, Gate, Needs, pass};
-use crate::operators::{event_definitions, members, organizations, plans, pricing};
-use crate::{audit, counter, dashboard, event, history, management, own_usage};
+use crate::operators::{adjustments, event_definitions, members, organizations, plans, pricing};
+use crate::{audit, counter, dashboard, event, history, management, own_usage, quote};
 
 /// A route, or several on one path that need the same.
 pub(crate) type Listed = (Needs, UtoipaMethodRouter<Arc<Context>>);
@@ -29,11 +29,13 @@ pub(crate) fn list() -> Vec<Listed> {
         (Needs::Member(SeeUsage), routes!(dashboard::show)),
         (Needs::Member(SeeOwnUsage), routes!(history::list)),
         (Needs::Member(SeeOwnUsage), routes!(event::show)),
+        (Needs::Member(CallAi), routes!(quote::show)),
         (Needs::Member(SeeUsage), routes!(management::show)),
         (Needs::Member(ManageUsage), routes!(management::update)),
         (Needs::Member(SeeUsage), routes!(audit::list)),
         (Needs::Operator, routes!(organizations::show, organizations::put)),
         (Needs::Operator, routes!(members::put, members::delete)),
+        (Needs::Operator, routes!(adjustments::list, adjustments::make)),
         (Needs::Operator, routes!(plans::show, plans::put)),
         (Needs::Operator, routes!(event_definitions::show, event_definitions::put)),
         (Needs::Operator, routes!(pricing::show)),
@@ -58,7 +60,7 @@ pub fn router(context: Arc<Context>) -> Router {
 
 /// The query parameters of a path, as it is documented.
 fn parameters_of(paths: &Paths) -> Arc<[String]> {
-    let operations = paths.paths.values().flat_map(|item| [&item.get, &item.put, &item.delete]).flatten();
+    let operations = paths.paths.values().flat_map(|item| [&item.get, &item.post, &item.put, &item.delete]).flatten();
     let parameters = operations.flat_map(|operation| operation.parameters.iter().flatten());
     let of_query = parameters.filter_map(|parameter| match parameter {
         RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
@@ -72,8 +74,12 @@ pub(crate) fn methods_on(path: &str) -> String {
     static METHODS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
         let mut methods: HashMap<String, Vec<&str>> = HashMap::new();
         for (path, item) in list().into_iter().flat_map(|(_, (_, paths, _))| paths.paths) {
-            let known =
-                [(item.get.is_some(), "GET, HEAD"), (item.put.is_some(), "PUT"), (item.delete.is_some(), "DELETE")];
+            let known = [
+                (item.get.is_some(), "GET, HEAD"),
+                (item.post.is_some(), "POST"),
+                (item.put.is_some(), "PUT"),
+                (item.delete.is_some(), "DELETE"),
+            ];
             methods.entry(path).or_default().extend(known.iter().filter(|(there, _)| *there).map(|(_, name)| *name));
         }
         methods.into_iter().map(|(path, methods)| (path, methods.join(", "))).collect()

@@ -32,6 +32,7 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
     let context = Context {
         directory: store.clone(),
         usage: store.clone(),
+        adjustments: store.clone(),
         authenticator,
         clock,
         live: Arc::new(NoLiveBook),

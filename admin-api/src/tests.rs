@@ -1,5 +1,6 @@
 //! The API through its router, over the real store and a clock that stands still.
 
+mod adjustments;
 mod http;
 mod live;
 mod operators;
@@ -90,6 +91,7 @@ impl World {
         let router = crate::router(Arc::new(Context {
             directory: store.clone(),
             usage: store.clone(),
+            adjustments: store.clone(),
             authenticator,
             clock: clock.clone(),
             live,
@@ -107,6 +109,15 @@ impl World {
         }
         world.operate("PUT", "/organizations/other/members/otto", Some(json!({ "role": "owner" }))).await.good();
         world
+    }
+
+    /// An operator's `POST` with an `Idempotency-Key`; none where it is empty.
+    async fn post(&self, path: &str, key: &str, body: &Value) -> Answered {
+        let mut request = self.request("root", "POST", &format!("/api/admin{path}"));
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
+        }
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     async fn send(&self, request: Request<Body>) -> Answered {
@@ -182,6 +193,7 @@ fn event(at: &str, user: &str, event_type: &str, credits: i64) -> UsageEvent {
         request_id: "req_1".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 

@@ -15,6 +15,13 @@ pub(crate) struct Membership {
     member: Member,
 }
 
+impl Membership {
+    /// The organisation, and the caller in it.
+    pub(crate) fn parts(&self) -> (&OrganizationRecord, &Member) {
+        (&self.record, &self.member)
+    }
+}
+
 /// A member whose organisation's subscription allows the call. Only this step makes one.
 pub(crate) struct Permit(Membership);
 

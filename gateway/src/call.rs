@@ -7,6 +7,8 @@ use ledger::{Credits, Outcome, RequestId, UsageEventId};
 use uuid::Uuid;
 
 use crate::once::Claim;
+use crate::passing::Recognised;
+use crate::room::Place;
 
 /// One request on its way through the gateway.
 pub(crate) struct Call {
@@ -31,7 +33,9 @@ pub(crate) struct Call {
     /// Whether an earlier answer was given again: set in `once`.
     pub(crate) repeated: bool,
     /// The place among the calls in flight: set in `journey` once the body is there, given back when the call ends.
-    pub(crate) place: Option<tokio::sync::OwnedSemaphorePermit>,
+    pub(crate) place: Option<Place>,
+    /// Who was recognised, for the backend: set in `journey`.
+    pub(crate) recognised: Option<Recognised>,
 }
 
 /// A charge, as the access log shows it.
@@ -56,6 +60,7 @@ impl Call {
             once: None,
             repeated: false,
             place: None,
+            recognised: None,
         }
     }
 }

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::call::Call;
 use crate::gateway::Gateway;
-use crate::headers;
 use crate::read::RequestBody;
 use crate::upstream::Connection;
+use crate::{headers, passing};
 
 /// The backend's answer: its header, and its body still to come.
 pub(crate) struct Answer {
@@ -61,7 +61,7 @@ pub(crate) async fn send(
 }
 
 async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: RequestBody) -> Result<Answer, NoAnswer> {
-    let header = request_header(session.req_header(), call, body.bytes.len()).map_err(|_| NoAnswer::broken(false))?;
+    let header = request_header(gateway, session, call, body.bytes.len()).map_err(|_| NoAnswer::broken(false))?;
     let upstream = &gateway.upstream;
     let mut backend = upstream.connect(body.bytes).await.map_err(|error| {
         tracing::warn!(%error, "the backend cannot be reached");
@@ -102,16 +102,22 @@ fn is_timeout(error: &pingora::Error) -> bool {
     matches!(error.etype(), pingora::ErrorType::ReadTimedout | pingora::ErrorType::WriteTimedout)
 }
 
-fn request_header(client: &RequestHeader, call: &Call, body_bytes: usize) -> pingora::Result<RequestHeader> {
-    let mut header = client.clone();
+fn request_header(
+    gateway: &Gateway,
+    session: &Session,
+    call: &Call,
+    body_bytes: usize,
+) -> pingora::Result<RequestHeader> {
+    let mut header = session.req_header().clone();
     headers::strip_hop_by_hop(&mut header);
     headers::to_origin_form(&mut header);
+    headers::from_http2(&mut header)?;
     header.remove_header(&header::EXPECT);
     header.set_version(Version::HTTP_11);
     header.insert_header(header::CONTENT_LENGTH, body_bytes)?;
     // What is spliced must be readable; a backend that compresses all the same is undone in `relay`.
     header.insert_header(header::ACCEPT_ENCODING, "identity")?;
-    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
+    passing::prepare(&gateway.rules.load().passing, session, call, &mut header)?;
     Ok(header)
 }
 

@@ -20,7 +20,7 @@ use crate::upstream::Upstream;
 /// Everything that a call needs.
 pub(crate) struct Gateway {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) rules: Arc<ArcSwap<Rules>>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) organizations: Arc<Organizations>,
     pub(crate) books: Arc<Books>,
@@ -47,7 +47,6 @@ impl Gateway {
     pub(crate) fn ready(&self) -> Result<(), &'static str> {
         match self.journal.health() {
             _ if self.is_shutting_down() => Err("shutting down"),
-            _ if !self.books.may_spend() => Err("the database is not owned by this gateway now"),
             Health::Accepting => Ok(()),
             Health::Refusing(why) => Err(why),
         }

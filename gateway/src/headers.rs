@@ -1,6 +1,7 @@
 //! Header hygiene, both ways (RFC 9110 §7.6).
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
+use pingora::OrErr as _;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// A request's name across machines.
@@ -59,6 +60,18 @@ pub(crate) fn strip_from_answer(answer: &mut ResponseHeader) {
     }
 }
 
+/// Removes what concerns the backend's connection only, of an answer whose framing Pingora has seen to.
+pub(crate) fn strip_but_framing(answer: &mut ResponseHeader) {
+    for name in nominated(answer.headers.get_all(header::CONNECTION).iter()) {
+        if name != header::TRANSFER_ENCODING {
+            answer.remove_header(&name);
+        }
+    }
+    for name in HOP_BY_HOP.iter().filter(|name| **name != header::TRANSFER_ENCODING) {
+        answer.remove_header(name);
+    }
+}
+
 /// Removes what is false once the body's bytes have changed.
 pub(crate) fn strip_of_the_bytes(answer: &mut ResponseHeader) {
     for name in &OF_THE_BYTES {
@@ -73,6 +86,26 @@ pub(crate) fn to_origin_form(request: &mut RequestHeader) {
     {
         request.set_uri(target.into());
     }
+}
+
+/// Says in HTTP/1.1 what HTTP/2 says in its own way: the host, and cookies in one line (RFC 9113 §8.2.3, §8.3.1).
+pub(crate) fn from_http2(request: &mut RequestHeader) -> pingora::Result<()> {
+    if request.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    if let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned()) {
+        request.insert_header(header::HOST, authority)?;
+    }
+    if let Some(target) = request.uri.path_and_query().cloned() {
+        request.set_uri(target.into());
+    }
+    let cookies: Vec<_> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1 {
+        let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..]));
+        let joined = joined.or_err(pingora::ErrorType::InvalidHTTPHeader, "cookies that are no field")?;
+        request.insert_header(header::COOKIE, joined)?;
+    }
+    Ok(())
 }
 
 /// Whether a target names its host too. Pingora keeps it as it came, with its path alone in `uri`, and has seen to it that

@@ -68,9 +68,6 @@ pub(crate) async fn open(
     if gateway.is_shutting_down() {
         return Err(Refusal::ShuttingDown.into());
     }
-    if !gateway.books.may_spend() {
-        return Err(Refusal::StoreUnavailable.into());
-    }
     // A call with a key has its event's id, and so its time, already.
     let id = call.once.as_ref().map_or_else(|| UsageEventId::new(gateway.clock.now()), Claim::event);
     let now = id.moment().unwrap_or_else(|| gateway.clock.now());
@@ -105,6 +102,7 @@ pub(crate) async fn open(
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
+        adjustment: None,
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
         event.credits = event.held;

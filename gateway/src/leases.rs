@@ -1,19 +1,23 @@
 //! Drives the leases of this gateway: sends what its books ask for, wakes the calls that wait for an answer, gives back
-//! what other instances ask for. `ledger::Book` decides; nothing here may spend or grant.
+//! what other instances ask for, and lets them hear what was charged. `ledger::Book` decides; nothing here may spend or
+//! grant.
+
+mod telling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{
-    Book, Credits, Grant, Hold, HoldRefused, InstanceId, LeaseKey, LeaseRequest, LeaseStore, LeaseTerms, NotOpened,
-    OrganizationId, Period, Ticket,
+    Book, Credits, Grant, Hold, HoldRefused, InstanceId, LeaseKey, LeaseNews, LeaseRequest, LeaseStore, LeaseTerms,
+    NotOpened, OrganizationId, Period, Ticket,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::telling::Telling;
 use crate::uptime;
 
 /// How long a call waits for credit that other instances may give back, before it is refused.
@@ -47,6 +51,9 @@ pub(crate) struct Leases {
     /// Accounts that a call waits for.
     needy: Mutex<HashSet<LeaseKey>>,
     wake: Notify,
+    /// Somebody may ask for credit.
+    asks: Notify,
+    telling: Telling,
 }
 
 /// Why a call has no hold.
@@ -67,6 +74,8 @@ impl Leases {
             accounts: RwLock::default(),
             needy: Mutex::default(),
             wake: Notify::new(),
+            asks: Notify::new(),
+            telling: Telling::default(),
         })
     }
 
@@ -167,7 +176,7 @@ impl Leases {
 
     /// Runs until it is dropped.
     pub(crate) async fn run(self: Arc<Self>) {
-        tokio::join!(self.renew(), self.listen(), self.strike());
+        tokio::join!(self.renew(), self.hear(), self.listen(), self.strike(), self.tell());
     }
 
     /// Gives everything back, once nothing runs any more and every charge is applied.
@@ -225,11 +234,21 @@ impl Leases {
         }
     }
 
-    /// Hears what others ask for.
+    /// Hears the others.
+    async fn hear(&self) {
+        loop {
+            match self.store.news(self.instance).await {
+                LeaseNews::Asked => self.asks.notify_one(),
+                LeaseNews::Told(by, keys) => self.heard(by, keys),
+            }
+        }
+    }
+
+    /// Gives what others ask for.
     async fn listen(&self) {
         loop {
             tokio::time::sleep(ASKS_APART).await;
-            let _ = timeout(POLL_ASKS_EVERY, self.store.asked_soon()).await;
+            let _ = timeout(POLL_ASKS_EVERY, self.asks.notified()).await;
             match timeout(ANSWER_WITHIN, self.store.asked(self.instance)).await {
                 Ok(Ok(keys)) if !keys.is_empty() => {
                     for account in keys.into_iter().filter_map(|key| self.accounts.read().get(&key).cloned()) {

@@ -20,6 +20,7 @@ mod room;
 mod settle;
 mod usage;
 
+mod accept;
 mod access_log;
 mod answer;
 mod call;
@@ -27,14 +28,18 @@ mod canonical;
 mod connection;
 mod headers;
 mod own;
+mod pace;
+mod passing;
 mod passthrough;
 mod routes;
 mod rules;
 mod socket;
 mod stop;
+mod tls;
 mod upstream;
 
 mod applier;
+mod background;
 mod books;
 mod embedded;
 mod gateway;
@@ -43,7 +48,6 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
-mod ownership;
 mod serve;
 mod uptime;
 

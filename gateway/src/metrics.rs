@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
     idempotency: IntCounterVec,
     backend_closed: IntCounterVec,
+    turned_away: IntCounter,
     routes: Names,
 }
 
@@ -160,6 +161,7 @@ impl Metrics {
                 r,
                 count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])
             ),
+            turned_away: register!(r, IntCounter::new("gateway_connections_turned_away_total", "Connections too many")),
             reloads: register!(
                 r,
                 count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])
@@ -235,6 +237,11 @@ impl Metrics {
     /// A call that carries a key: the first of it, a repeat, or the code of a refusal.
     pub(crate) fn repeated(&self, result: &'static str) {
         self.idempotency.with_label_values(&[result]).inc();
+    }
+
+    /// A connection was closed because there were too many.
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.inc();
     }
 
     /// Gauges, as they are now.

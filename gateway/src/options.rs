@@ -11,8 +11,11 @@ use settings::{Database, Idempotency, Pricing, Settings, Verdict};
 use store::Occupancy;
 
 use crate::once::OnceOptions;
+use crate::pace::{Pace, Paces};
+use crate::passing::Passing;
 use crate::routes::{RouteRules, Routes};
 use crate::rules::{Rules, Settlement, SettlementPolicy};
+use crate::tls::TlsFiles;
 use crate::upstream::UpstreamOptions;
 
 /// Reading connections to the database: for reports, and for organisations that call for the first time.
@@ -29,6 +32,7 @@ pub struct Options {
     pub(crate) in_flight_max: usize,
     pub(crate) arriving_bytes_max: usize,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) store: store::Options,
     /// Whole months of usage events kept beside the current one; `None` keeps all.
     pub(crate) keep_months: Option<u32>,
@@ -47,6 +51,9 @@ struct Reloadable {
     response_bytes_max: usize,
     settlement: SettlementPolicy,
     routes: Vec<settings::Route>,
+    limits: settings::Limits,
+    headers: settings::Headers,
+    cookie: Option<String>,
 }
 
 impl Options {
@@ -64,6 +71,11 @@ impl Options {
             in_flight_max: usize::try_from(server.max_in_flight)?,
             arriving_bytes_max: usize::try_from(server.max_arriving)?,
             shutdown_grace: server.shutdown_grace,
+            tls: server.tls_files().map(|(certificate, key)| TlsFiles {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                http2: server.http2,
+            }),
             store: store_options(database),
             keep_months: Some(u32::try_from(database.keep_months)?).filter(|months| *months > 0),
             journal: journal::Options {
@@ -88,25 +100,43 @@ impl Options {
                 response_bytes_max: usize::try_from(upstream.max_response)?,
                 settlement: policy(*settlement),
                 routes: settings.routes.clone(),
+                limits: settings.limits.clone(),
+                headers: settings.headers.clone(),
+                cookie: auth.cookie.clone(),
             },
         })
     }
 
     /// The reloadable part.
     pub(crate) fn rules(&self) -> anyhow::Result<Rules> {
-        let Reloadable { body_bytes_max, body_timeout, response_bytes_max, settlement, routes } = &self.reloadable;
-        let rules = routes.iter().map(route_rules).collect::<anyhow::Result<Vec<_>>>()?;
+        let it = &self.reloadable;
+        let rules = it.routes.iter().map(route_rules).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Rules {
             routes: Routes::new(rules)?,
-            body_bytes_max: *body_bytes_max,
-            body_timeout: *body_timeout,
-            response_bytes_max: *response_bytes_max,
-            settlement: *settlement,
+            body_bytes_max: it.body_bytes_max,
+            body_timeout: it.body_timeout,
+            response_bytes_max: it.response_bytes_max,
+            settlement: it.settlement,
+            paces: paces(&it.limits),
+            limits: it.limits.clone(),
+            passing: Passing {
+                trusted: it.headers.trusted_proxies.clone(),
+                forwarded: it.headers.forwarded,
+                strip_credentials: it.headers.credentials == settings::Credentials::Strip,
+                cookie: it.cookie.clone(),
+            },
         })
     }
 }
 
-/// The database, as the gateway that owns it opens it.
+fn paces(limits: &settings::Limits) -> Paces {
+    Paces {
+        organization: Pace { per_minute: limits.organization_calls_per_minute, at_once: limits.organization_in_flight },
+        user: Pace { per_minute: limits.user_calls_per_minute, at_once: limits.user_in_flight },
+    }
+}
+
+/// The database, as a gateway opens it.
 pub(crate) fn store_options(database: &Database) -> store::Options {
     store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway }
 }

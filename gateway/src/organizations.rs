@@ -11,6 +11,8 @@ use ledger::{
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
+use crate::books::Books;
+
 /// Organisations kept in memory. One more drops the least used one, which is read again at need.
 const ORGANIZATIONS_MAX: usize = 20_000;
 
@@ -111,11 +113,11 @@ impl Organizations {
         Ok(())
     }
 
-    /// Learns what other processes changed since the last look, and tells of it.
-    pub(crate) async fn follow(&self, told: impl Fn(&Changed)) -> Result<(), StoreError> {
+    /// Learns what other processes changed since the last look, and tells the books of it.
+    pub(crate) async fn follow(&self, books: &Books) -> Result<(), StoreError> {
         for (revision, changed) in self.directory.changes_since(self.revision.load(Ordering::SeqCst)).await? {
             self.changed(&changed).await?;
-            told(&changed);
+            books.changed(&changed).await?;
             self.revision.store(revision, Ordering::SeqCst);
         }
         Ok(())

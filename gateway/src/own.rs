@@ -13,15 +13,17 @@ use tower::ServiceExt;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::stop::Stop;
-use crate::{headers, read};
+use crate::{headers, passing, read};
 
 /// The longest answer that the admin API gives; a page of history is far below it.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Hands the request to the admin API and its answer to the client.
 pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Result<(), Stop> {
-    let body = read::whole(session, admin_api::BODY_BYTES_MAX, gateway.room.arriving()).await?;
-    let request = request(session, call, body)
+    let quotes = session.req_header().uri.path().ends_with("/usage/quote");
+    let bytes_max = if quotes { admin_api::QUOTE_BYTES_MAX } else { admin_api::BODY_BYTES_MAX };
+    let body = read::whole(session, bytes_max, gateway.room.arriving()).await?;
+    let request = request(gateway, session, call, body)
         .ok_or_else(|| Refusal::InvalidRequest("The request is not well-formed.".to_owned()))?;
     let answer = match gateway.own.clone().oneshot(request).await {
         Ok(answer) => answer,
@@ -51,14 +53,14 @@ pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut C
     Ok(())
 }
 
-fn request(session: &Session, call: &Call, body: Bytes) -> Option<http::Request<Body>> {
+fn request(gateway: &Gateway, session: &Session, call: &Call, body: Bytes) -> Option<http::Request<Body>> {
     let client = session.req_header();
     let target = client.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut request = http::Request::builder().method(client.method.clone()).uri(target);
     *request.headers_mut()? = client.headers.clone();
     let origin = admin_api::Origin {
         request_id: call.request_id.clone(),
-        remote_address: session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip),
+        remote_address: passing::client_address(&gateway.rules.load().passing, session),
     };
     request.extension(origin).body(Body::from(body)).ok()
 }

@@ -1,18 +1,32 @@
 //! Requests that are no business of ours: through Pingora's own phases, untouched but for the request's name.
 
-use http::{Version, header};
+use http::{StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{ErrorSource, ErrorType};
 use refusal::Refusal;
 
 use crate::call::Call;
-use crate::{answer, headers};
+use crate::gateway::Gateway;
+use crate::{answer, headers, passing};
 
-/// Names the request for the backend.
-pub(crate) fn request(header: &mut RequestHeader, call: &Call) -> pingora::Result<()> {
+/// Tells the backend what it is told of every request.
+pub(crate) fn request(
+    gateway: &Gateway,
+    session: &Session,
+    header: &mut RequestHeader,
+    call: &Call,
+) -> pingora::Result<()> {
     headers::to_origin_form(header);
-    header.insert_header(headers::REQUEST_ID, call.request_id.as_str())
+    passing::prepare(&gateway.rules.load().passing, session, call, header)
+}
+
+/// Ends an upload that takes too long in all.
+pub(crate) fn body(gateway: &Gateway, call: &Call) -> pingora::Result<()> {
+    if call.started.elapsed() <= gateway.rules.load().limits.upload_timeout {
+        return Ok(());
+    }
+    Err(pingora::Error::explain(ErrorType::ReadTimedout, "limits.upload_timeout").into_down())
 }
 
 /// Names the request for the client, unless the backend did, and frames the answer as the client understands it.
@@ -21,6 +35,9 @@ pub(crate) fn response(session: &mut Session, header: &mut ResponseHeader, call:
         // An older client knows no chunks: its answer ends where the connection does.
         header.remove_header(&header::TRANSFER_ENCODING);
         session.set_keepalive(None);
+    }
+    if header.status != StatusCode::SWITCHING_PROTOCOLS {
+        headers::strip_but_framing(header);
     }
     if header.headers.contains_key(headers::REQUEST_ID) {
         return Ok(());

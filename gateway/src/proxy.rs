@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -20,13 +21,14 @@ impl ProxyHttp for Proxy {
     type CTX = Call;
 
     fn new_ctx(&self) -> Call {
+        connection::header_is_read();
         Call::new(self.0.metrics.unknown_route(), new_request_id())
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {} // Nothing is compressed: bytes pass as they are.
 
     async fn early_request_filter(&self, session: &mut Session, _call: &mut Call) -> pingora::Result<()> {
-        connection::limit(session);
+        connection::limit(&self.0, session);
         Ok(())
     }
 
@@ -40,11 +42,21 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         header: &mut RequestHeader,
         call: &mut Call,
     ) -> pingora::Result<()> {
-        passthrough::request(header, call)
+        passthrough::request(&self.0, session, header, call)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        call: &mut Call,
+    ) -> pingora::Result<()> {
+        passthrough::body(&self.0, call)
     }
 
     async fn response_filter(

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use ledger::EventDefinition;
-use pricing::{Active, Call as PricedCall, PricingError, Quote};
+use ledger::{EventDefinition, EventType, OrganizationRecord, Signals};
+use pricing::{Active, Call as PricedCall, Pricing, PricingError, Quote};
 use refusal::Refusal;
 
 use crate::authorize::Permit;
 use crate::gateway::Gateway;
+use crate::organizations::Organizations;
 use crate::read::RequestBody;
 use crate::routes::Route;
 use crate::stop::Stop;
@@ -21,17 +22,28 @@ pub(crate) struct Quoted {
 
 /// Asks the active plugin.
 pub(crate) fn price(gateway: &Gateway, permit: &Permit, route: &Route, body: &RequestBody) -> Result<Quoted, Stop> {
-    let definition = gateway.organizations.definition(&route.event_type).ok_or_else(|| {
-        tracing::error!(event_type = %route.event_type, "a route's event type has no definition");
+    let Gateway { pricing, organizations, .. } = gateway;
+    Ok(ask(pricing, organizations, permit.record(), &route.event_type, &body.extracted.signals)?)
+}
+
+/// Asks the plugin that sets this organisation's prices, for a call or for somebody who only wants to know.
+pub(crate) fn ask(
+    pricing: &Pricing,
+    organizations: &Organizations,
+    record: &OrganizationRecord,
+    event_type: &EventType,
+    signals: &Signals,
+) -> Result<Quoted, Refusal> {
+    let definition = organizations.definition(event_type).ok_or_else(|| {
+        tracing::error!(%event_type, "a route's event type has no definition");
         Refusal::PricingUnavailable
     })?;
-    let plugin = gateway.pricing.current();
-    let plan = &permit.record().plan.plan;
-    let asked = PricedCall { definition: &definition, plan, signals: &body.extracted.signals };
+    let plugin = pricing.current();
+    let asked = PricedCall { definition: &definition, plan: &record.plan.plan, signals };
     let quote = plugin.quote(&asked).map_err(|error| match error {
         PricingError::Refused(why) => Refusal::PricingRefused(why),
         fault => {
-            tracing::error!(cause = fault.cause(), event_type = %route.event_type, "the pricing plugin gave no quote");
+            tracing::error!(cause = fault.cause(), %event_type, "the pricing plugin gave no quote");
             Refusal::PricingUnavailable
         }
     })?;

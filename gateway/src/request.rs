@@ -1,7 +1,9 @@
 //! What a request is, and so which way it takes: ours, paid, free for members, or through to the backend.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use http::{Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -11,7 +13,7 @@ use crate::call::{Call, sound_request_id};
 use crate::gateway::Gateway;
 use crate::routes::Matched;
 use crate::stop::Stop;
-use crate::{answer, canonical, headers, journey, own, read};
+use crate::{answer, canonical, connection, headers, journey, own, read};
 
 /// Whether we answered the request, or Pingora is to pass it to the backend.
 enum Handled {
@@ -19,9 +21,18 @@ enum Handled {
     PassOn,
 }
 
-/// Whether the request is answered: by its journey, or by a refusal.
+/// Whether the request is answered: by its journey, or by a refusal. A bug ends this request only.
 pub(crate) async fn answered(gateway: &Gateway, session: &mut Session, call: &mut Call) -> pingora::Result<bool> {
-    match handle(gateway, session, call).await {
+    let handled = AssertUnwindSafe(handle(gateway, session, call)).catch_unwind().await;
+    let handled = handled.unwrap_or_else(|_panic| {
+        tracing::error!(request_id = %call.request_id, "a call ended by a bug: the panic's own message says where");
+        session.set_keepalive(None);
+        match session.response_written() {
+            None => Err(Refusal::Internal.into()),
+            Some(_) => Err(Stop::Broken(pingora::Error::explain(pingora::ErrorType::InternalError, "a bug"))),
+        }
+    });
+    match handled {
         Ok(Handled::Answered) => Ok(true),
         Ok(Handled::PassOn) => Ok(false),
         Err(Stop::Refused(refusal)) => {
@@ -49,6 +60,7 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
     if let Some(id) = session.get_header(&headers::REQUEST_ID).and_then(|id| sound_request_id(id.as_bytes())) {
         call.request_id = id;
     }
+    connection::fits(gateway, session)?;
     names_its_host(session.req_header())?;
     let path = canonical::read(path_of(session)).map_err(Refusal::PathNotCanonical)?;
     if admin_api::is_ours(session.req_header().uri.path()) {
@@ -70,7 +82,7 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
         Matched::MembersOnly(route, organization) => {
             call.route = Arc::clone(&route.path);
             call.organization = Some(organization.to_string());
-            journey::free(gateway, session, organization).await?;
+            journey::free(gateway, session, call, organization).await?;
             Ok(Handled::PassOn)
         }
         Matched::LookAlike => Err(Refusal::PathNotCanonical("the look of a metered path without being one").into()),
@@ -78,10 +90,11 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
     }
 }
 
-/// HTTP/1.1 requires a host (RFC 9112 §3.2); that there is no more than one was seen to when the header was read.
+/// HTTP requires a host (RFC 9112 §3.2, RFC 9113 §8.3.1); that there is no more than one was seen to when the header was read.
 fn names_its_host(request: &RequestHeader) -> Result<(), Refusal> {
-    if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
-        let allowed = "The Host field is missing; allowed: one, as HTTP/1.1 requires.";
+    let named = request.headers.contains_key(header::HOST) || request.uri.authority().is_some();
+    if matches!(request.version, Version::HTTP_11 | Version::HTTP_2) && !named {
+        let allowed = "The Host field is missing; allowed: one, as HTTP requires.";
         return Err(Refusal::InvalidRequest(allowed.to_owned()));
     }
     Ok(())

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use ledger::Timestamp;
 use refusal::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::pace::{Paces, Pair, Subjects};
 
 /// What is free.
 pub(crate) struct Room {
@@ -12,6 +15,22 @@ pub(crate) struct Room {
     places: Arc<Semaphore>,
     /// `server.max_arriving`, in bytes.
     arriving: Arc<Semaphore>,
+    /// By organisation and user.
+    pub(crate) subjects: Arc<Subjects>,
+    places_max: u32,
+}
+
+/// A call's place among those in flight. Given back when dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    subjects: Arc<Subjects>,
+    pair: Pair,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.subjects.leave(self.pair);
+    }
 }
 
 /// The bytes of one body that is still coming. Given back when dropped.
@@ -23,12 +42,24 @@ pub(crate) struct Arriving<'a> {
 impl Room {
     pub(crate) fn new(calls_max: usize, arriving_bytes_max: usize) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        Self { places: semaphore(calls_max), arriving: semaphore(arriving_bytes_max) }
+        Self {
+            places: semaphore(calls_max),
+            arriving: semaphore(arriving_bytes_max),
+            subjects: Arc::new(Subjects::new()),
+            places_max: u32::try_from(calls_max).unwrap_or(u32::MAX),
+        }
     }
 
-    /// A call's place among those in flight.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::TooManyInFlight)
+    /// A call's place among those in flight: of all, of its organisation, of its user.
+    pub(crate) fn place(&self, pair: Pair, paces: Paces, now: Timestamp) -> Result<Place, Refusal> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::TooManyInFlight)?;
+        self.subjects.enter(pair, paces, now)?;
+        Ok(Place { _permit: permit, subjects: Arc::clone(&self.subjects), pair })
+    }
+
+    /// Waits until no call is in flight; those that come meanwhile get no place.
+    pub(crate) async fn emptied(&self) {
+        let _all = self.places.acquire_many(self.places_max).await;
     }
 
     /// A body of which nothing has come yet.
@@ -65,9 +96,13 @@ mod tests {
         assert_eq!(one.grow(1), Err(Refusal::TooManyInFlight));
         drop(one);
         assert!(other.grow(100).is_ok());
-        let place = room.place();
-        assert!(place.is_ok() && room.place().is_err(), "bodies and calls are counted apart");
+        let pair = room.subjects.pair(&"acme".parse().unwrap(), &"ann".parse().unwrap());
+        let free = crate::pace::Pace { per_minute: 0, at_once: 0 };
+        let paces = Paces { organization: free, user: free };
+        let enter = || room.place(pair, paces, Timestamp::from_millis(0));
+        let place = enter();
+        assert!(place.is_ok() && enter().is_err(), "bodies and calls are counted apart");
         drop(place);
-        assert!(room.place().is_ok());
+        assert!(enter().is_ok());
     }
 }

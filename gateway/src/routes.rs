@@ -65,6 +65,11 @@ impl Routes {
         self.0.iter().find(|route| path.is_none_or(|path| *route.path == *path)).map(Arc::clone)
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Route>> + Clone {
+        self.0.iter()
+    }
+
     /// Looks a request up. The method is matched after the path, so that no method slips past a metered path.
     pub(crate) fn find(&self, method: &Method, path: &CanonicalPath) -> Matched {
         let segments = path.segments();

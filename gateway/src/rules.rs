@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pace::Paces;
+use crate::passing::Passing;
 use crate::routes::Routes;
 
 /// The reloadable part of the configuration.
@@ -14,6 +16,12 @@ pub(crate) struct Rules {
     /// `upstream.max_response`, in bytes.
     pub(crate) response_bytes_max: usize,
     pub(crate) settlement: SettlementPolicy,
+    /// What organisations and users may ask for: `[limits]`.
+    pub(crate) paces: Paces,
+    /// What connections may: `[limits]`.
+    pub(crate) limits: settings::Limits,
+    /// What the backend is told: `[headers]`.
+    pub(crate) passing: Passing,
 }
 
 /// What becomes of a hold where the backend did not succeed: `[settlement]`.

@@ -1,7 +1,4 @@
 //! Start-up and shut-down: the parts in the order in which they depend on each other, and back.
-//!
-//! The accept loop is our own (Pingora documents the arrangement at `HttpProxy::new`): a port that cannot be bound fails
-//! the start, the port of `:0` can be read, and a drain ends when the last call has, not after a fixed sleep.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +10,6 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use journal::Journal;
 use ledger::Clock;
-use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use pricing::Pricing;
 use store::Store;
 use tokio::net::TcpListener;
@@ -24,7 +18,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::accept;
 use crate::applier::{self, Destination};
+use crate::background;
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
@@ -34,20 +30,14 @@ use crate::metrics::Metrics;
 use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
-use crate::ownership;
-use crate::proxy::Proxy;
 use crate::room::Room;
-use crate::socket::Socket;
+use crate::tls::Tls;
 use crate::upstream::Upstream;
 
-/// How often changes made by other processes are looked for.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// How often gauges are read and old books closed.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// How often months are made ahead and dropped.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
-/// The wait after a failed accept: a process out of descriptors must not spin.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// A stop waits for the store until it failed this often.
+const FAILURES_MAX: u32 = 2;
+/// How long connections to the store may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start: what was being done, and the cause.
 pub type StartError = anyhow::Error;
@@ -59,6 +49,7 @@ pub struct Running {
     /// Where operators call: metrics, health, the admin API.
     pub admin_address: SocketAddr,
     gateway: Arc<Gateway>,
+    tls: Option<Arc<Tls>>,
     store: Arc<dyn Store>,
     destination: Destination,
     stop_accepting: watch::Sender<bool>,
@@ -67,6 +58,10 @@ pub struct Running {
     admin: JoinHandle<()>,
     background: JoinSet<()>,
     leases: Option<Arc<Leases>>,
+    /// Has the applier try at once.
+    hurry: Arc<Notify>,
+    /// How often it failed.
+    failures: watch::Receiver<u64>,
     grace: Duration,
 }
 
@@ -74,6 +69,7 @@ pub struct Running {
 pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let listener = bind(options.listen, "server.listen").await?;
     let admin_listener = bind(options.admin_listen, "admin.listen").await?;
+    let tls = options.tls.clone().map(Tls::load).transpose()?;
     let store = store::open(options.store.clone()).await.context("database.url")?;
     let metrics = Metrics::new().context("metrics")?;
     let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
@@ -83,30 +79,36 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
+    let (failing, failures) = watch::channel(0);
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
         life.destination.clone(),
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
+        failing,
     ));
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
     background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
-    background.spawn(follow_changes(Arc::clone(&gateway)));
-    background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(ownership::follow(Arc::clone(&gateway), Arc::clone(&store)));
-    background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
+    background.spawn(background::follow_changes(Arc::clone(&gateway)));
+    background.spawn(background::sample(Arc::clone(&gateway)));
+    background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
+    if let Some(tls) = &tls {
+        background.spawn(Arc::clone(tls).follow());
+    }
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
-    let connections = tokio::spawn(accept(listener, Arc::clone(&gateway), accepting, options.shutdown_grace));
+    let connections =
+        tokio::spawn(accept::run(listener, Arc::clone(&gateway), tls.clone(), accepting, options.shutdown_grace));
     tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
     Ok(Running {
         address,
         admin_address,
         gateway,
+        tls,
         store,
         destination: life.destination,
         stop_accepting,
@@ -115,6 +117,8 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         admin,
         background,
         leases: life.leases,
+        hurry,
+        failures,
         grace: options.shutdown_grace,
     })
 }
@@ -126,6 +130,9 @@ impl Running {
         let taken = rules.is_ok();
         self.gateway.metrics.reloaded(taken);
         self.gateway.rules.store(Arc::new(rules.context("routes")?));
+        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
+            tracing::error!(error = format!("{error:#}"), "the certificate stays as it was");
+        }
         Ok(())
     }
 
@@ -138,10 +145,10 @@ impl Running {
     pub async fn stop(mut self) {
         self.gateway.shutting_down.store(true, Ordering::SeqCst);
         self.stop_accepting.send_replace(true);
-        if let Err(error) = self.connections.await {
+        if let Err(error) = (&mut self.connections).await {
             tracing::error!(%error, "the accept loop ended badly");
         }
-        let caught_up = timeout(self.grace, self.gateway.journal.caught_up()).await.is_ok();
+        let caught_up = self.catch_up().await;
         if !caught_up {
             tracing::warn!("usage events stay in the journal: the next start applies them");
         }
@@ -159,8 +166,32 @@ impl Running {
         if let Err(error) = self.gateway.journal.close().await {
             tracing::error!(%error, "the journal did not close cleanly");
         }
-        self.store.close().await;
+        // Connections to a database that does not answer are not waited for.
+        let _ = timeout(CLOSE_WITHIN, self.store.close()).await;
         tracing::info!("the gateway stopped");
+    }
+}
+
+impl Running {
+    /// Waits until every event has reached the store, within the grace time and as long as the store takes any: what it
+    /// does not take now is safe in the journal.
+    async fn catch_up(&mut self) -> bool {
+        let (hurry, journal, failures) = (&self.hurry, &self.gateway.journal, &mut self.failures);
+        let refused = async {
+            // A try that was on its way may have met what has passed since: the next one counts.
+            for _ in 0..FAILURES_MAX {
+                hurry.notify_one();
+                failures.mark_unchanged();
+                if failures.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let caught_up = timeout(self.grace, journal.caught_up());
+        tokio::select! {
+            caught_up = caught_up => caught_up.is_ok(),
+            () = refused => false,
+        }
     }
 }
 
@@ -202,7 +233,7 @@ async fn assemble(
     hurry: &Arc<Notify>,
 ) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), store.ownership()).leased(life.leases.clone()));
+    let books = Arc::new(Books::new(store.clone(), life.leases.clone()));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
@@ -210,7 +241,10 @@ async fn assemble(
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
+    let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
+        rules: Arc::clone(&rules),
+        pricing: Arc::clone(&pricing),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -219,6 +253,7 @@ async fn assemble(
     let context = admin_api::Context {
         directory: store.clone(),
         usage: store.clone(),
+        adjustments: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
@@ -227,7 +262,7 @@ async fn assemble(
     let (keys, meter) = (store.clone(), Arc::clone(&metrics));
     let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
     let gateway = Gateway {
-        rules: ArcSwap::from_pointee(options.rules().context("routes")?),
+        rules,
         own: admin_api::router(Arc::new(context)),
         room: Room::new(options.in_flight_max, options.arriving_bytes_max),
         shutting_down: Arc::new(AtomicBool::new(false)),
@@ -244,50 +279,6 @@ async fn assemble(
     Ok((gateway, keys_ended))
 }
 
-/// Accepts connections until told to stop, then lets those that are open end within the grace time.
-async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, grace: Duration) {
-    let conf = Arc::new(ServerConf {
-        threads: tokio::runtime::Handle::current().metrics().num_workers(),
-        ..ServerConf::default()
-    });
-    let mut proxy = HttpProxy::new(Proxy(gateway), conf);
-    proxy.handle_init_modules();
-    let proxy = Arc::new(proxy);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _address)) => match Socket::of_client(tcp) {
-                    Ok(socket) => {
-                        connections.spawn(connection(Arc::clone(&proxy), Box::new(socket), stop.clone()));
-                    }
-                    Err(error) => tracing::debug!(%error, "a connection ended before it began"),
-                },
-                Err(error) => {
-                    tracing::error!(%error, "no connection can be accepted");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            },
-            Some(_ended) = connections.join_next() => {}
-            _ = stop.changed() => break,
-        }
-    }
-    drop(listener);
-    proxy.http_cleanup().await;
-    let drained = timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(open = connections.len(), "the grace time is over: connections are cut");
-    }
-}
-
-/// One connection, request after request.
-async fn connection(proxy: Arc<HttpProxy<Proxy>>, stream: pingora::protocols::Stream, stop: watch::Receiver<bool>) {
-    let mut next = proxy.process_new(stream, &stop).await;
-    while let Some(stream) = next {
-        next = proxy.process_new(stream, &stop).await;
-    }
-}
-
 async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: bool, mut stop: watch::Receiver<bool>) {
     let (metrics, health) = (Arc::clone(&gateway), Arc::clone(&gateway));
     let operations = admin_api::operations_router(admin_api::Operations {
@@ -299,43 +290,5 @@ async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: boo
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
-    }
-}
-
-async fn follow_changes(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(|changed| gateway.books.limits_changed(changed)).await {
-            tracing::warn!(%error, "changes made elsewhere cannot be read");
-        }
-    }
-}
-
-async fn maintain(gateway: Arc<Gateway>, store: Arc<dyn Store>, keep_months: Option<u32>) {
-    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
-    loop {
-        ticks.tick().await;
-        match store.maintain(gateway.clock.now(), keep_months).await {
-            Ok(done) => {
-                for month in done.dropped {
-                    tracing::info!(%month, "usage events past retention are gone");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "upkeep is tried again later");
-            }
-        }
-    }
-}
-
-async fn sample(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
-    loop {
-        ticks.tick().await;
-        let now = gateway.clock.now();
-        gateway.books.close_before(ledger::Period::of(now));
-        let closed = gateway.upstream.closed();
-        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), closed, now);
     }
 }

@@ -79,8 +79,9 @@ pub(crate) async fn settle(
     }
     let book: BookSnapshot = match event.outcome {
         Outcome::Captured => hold.capture(event.credits),
-        Outcome::Voided | Outcome::Interrupted => hold.void(),
+        Outcome::Voided | Outcome::Interrupted | Outcome::Adjusted => hold.void(),
     };
+    gateway.books.charged(&event.organization_id, period);
     gateway.metrics.settled(&event);
     once::settled(call, &event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });

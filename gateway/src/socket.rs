@@ -4,6 +4,7 @@
 //! Pingora's own stream sends a header apart from its body, and keeps 64 KiB for reading on every connection.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::connection::Arrival;
 
 /// What may wait, in bytes: a header, and towards the backend a usual body after it.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
@@ -47,12 +51,28 @@ pub(crate) struct Socket {
     failed: bool,
     send: Send,
     digest: Arc<SocketDigest>,
+    /// The header that a client's connection waits for.
+    arrival: Option<(Arc<Arrival>, Patience)>,
+}
+
+/// How long a header has been coming.
+#[derive(Debug)]
+enum Patience {
+    /// Nothing of it is there.
+    Unmoved,
+    /// Its first byte is there, since then.
+    Since(Instant),
+    /// It did not come in one piece: then it is over.
+    Until(Pin<Box<Sleep>>),
 }
 
 impl Socket {
     /// A client's connection.
-    pub(crate) fn of_client(tcp: TcpStream) -> io::Result<Self> {
-        Self::new(tcp, Send::HeaderWithBody)
+    pub(crate) fn of_client(tcp: TcpStream, address: SocketAddr, arrival: Arc<Arrival>) -> io::Result<Self> {
+        let socket = Self::new(tcp, Send::HeaderWithBody)?;
+        // It is known: asking the system again would cost a call.
+        let _ = socket.digest.peer_addr.set(Some(address.into()));
+        Ok(Self { arrival: Some((arrival, Patience::Unmoved)), ..socket })
     }
 
     /// A connection to the backend.
@@ -81,7 +101,7 @@ impl Socket {
     fn new(tcp: TcpStream, send: Send) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = Arc::new(SocketDigest::from_raw_fd(tcp.as_raw_fd()));
-        Ok(Self { tcp, gathered: BytesMut::new(), body: Bytes::new(), failed: false, send, digest })
+        Ok(Self { tcp, gathered: BytesMut::new(), body: Bytes::new(), failed: false, send, digest, arrival: None })
     }
 
     /// Whether these bytes wait for more.
@@ -145,7 +165,45 @@ impl AsyncRead for Socket {
                 return Poll::Ready(Err(error));
             }
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        match &mut self.arrival {
+            Some((arrival, patience)) => await_header(arrival, patience, cx, read, buffer.filled().len() - filled),
+            None => read,
+        }
+    }
+}
+
+/// Ends a connection whose header is too long in coming, or too long.
+fn await_header(
+    arrival: &Arrival,
+    patience: &mut Patience,
+    cx: &mut Context<'_>,
+    read: Poll<io::Result<()>>,
+    came: usize,
+) -> Poll<io::Result<()>> {
+    let Some(so_far) = arrival.so_far() else {
+        *patience = Patience::Unmoved;
+        return read;
+    };
+    if so_far == 0 {
+        *patience = if came > 0 { Patience::Since(Instant::now()) } else { Patience::Unmoved };
+    }
+    if came > 0 && !arrival.came(came) {
+        return Poll::Ready(Err(io::Error::other("the header is too long")));
+    }
+    if let Patience::Since(since) = patience
+        && (read.is_pending() || so_far > 0)
+    {
+        *patience = Patience::Until(Box::pin(tokio::time::sleep_until(*since + arrival.timeout)));
+    }
+    // A byte now and then does not help: the time counts from the first one.
+    match patience {
+        Patience::Until(over) => match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => read,
+        },
+        Patience::Unmoved | Patience::Since(_) => read,
     }
 }
 
@@ -232,6 +290,10 @@ mod tests {
 
     use super::*;
 
+    fn to_client(tcp: TcpStream) -> io::Result<Socket> {
+        Socket::new(tcp, Send::HeaderWithBody)
+    }
+
     async fn pair(of: fn(TcpStream) -> io::Result<Socket>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
@@ -246,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_header_waits_for_its_body_and_nothing_else_waits() {
-        let (mut ours, mut theirs) = pair(Socket::of_client).await;
+        let (mut ours, mut theirs) = pair(to_client).await;
         let mut all = [0; 64];
         ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         assert!(!has_come(&theirs).await);
@@ -266,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_header_goes_out_when_its_client_is_listened_to() {
-        let (mut ours, mut theirs) = pair(Socket::of_client).await;
+        let (mut ours, mut theirs) = pair(to_client).await;
         ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         let mut byte = [0];
         let listening = tokio::time::timeout(std::time::Duration::from_millis(20), ours.read(&mut byte)).await;
@@ -278,7 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_chunk_goes_out_with_the_header_before_it() {
-        let (mut ours, mut theirs) = pair(Socket::of_client).await;
+        let (mut ours, mut theirs) = pair(to_client).await;
         ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         let mut chunk = bytes::Buf::chain(&b"4\r\n"[..], bytes::Buf::chain(&b"data"[..], &b"\r\n"[..]));
         ours.write_all_buf(&mut chunk).await.unwrap();
@@ -336,7 +398,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_writes_arrive_whole_and_in_order_however_they_are_cut() {
-        let both: [fn(TcpStream) -> io::Result<Socket>; 2] = [Socket::of_client, Socket::to_backend];
+        let both: [fn(TcpStream) -> io::Result<Socket>; 2] = [to_client, Socket::to_backend];
         for of in both {
             let (mut ours, mut theirs) = pair(of).await;
             let sizes = [1, 100, GATHERED_BYTES_MAX - 101, 1, GATHERED_BYTES_MAX, GATHERED_BYTES_MAX + 1, 1 << 20, 3];

@@ -13,9 +13,13 @@ impl World {
         self.ended = true;
         let organizations = self.organizations.lock().clone();
         let mut ids: HashMap<String, usize> = HashMap::new();
+        let mut calls = 0;
         for organization in &organizations {
-            self.no_hold_is_left(organization).await;
+            for gateway in 0..self.gateways() {
+                self.no_hold_is_left(gateway, organization).await;
+            }
             for event in self.sums_agree(organization).await {
+                calls += usize::from(event["outcome"] != "adjusted");
                 *ids.entry(event["id"].as_str().unwrap().to_owned()).or_default() += 1;
             }
         }
@@ -23,13 +27,16 @@ impl World {
         for seen in self.seen.lock().iter() {
             assert!(ids.contains_key(seen), "a client saw {seen}, which is in no history");
         }
-        assert_eq!(ids.len(), self.backend.calls() + self.strange_calls, "events, and calls that the backend received");
-        self.running.take().unwrap().stop().await;
+        assert_eq!(calls, self.backend.calls() + self.strange_calls, "events, and calls that the backend received");
+        for running in self.others.drain(..).chain(self.running.take()) {
+            running.stop().await;
+        }
     }
 
-    async fn no_hold_is_left(&self, organization: &str) {
+    /// Once the charges of this gateway have arrived.
+    async fn no_hold_is_left(&self, gateway: usize, organization: &str) {
         until("no hold is left", || async {
-            let counter = self.counter(organization).await;
+            let counter = self.counter_through(gateway, organization).await;
             counter["held"] == 0 && counter["calls"]["held"] == 0
         })
         .await;

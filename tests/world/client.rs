@@ -4,19 +4,27 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::tls::TlsClient;
 
 /// How long a read may take before the journey fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to the gateway.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
+    peer: SocketAddr,
     buffer: Vec<u8>,
     framing: Framing,
 }
+
+/// What bytes go over.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 enum Framing {
     Length(usize),
@@ -39,12 +47,25 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new(), framing: Framing::Over }
+        Self::over(Box::new(stream), address)
+    }
+
+    /// The same over TLS, where a client is given that speaks it.
+    pub(crate) async fn open_with(address: SocketAddr, tls: Option<&TlsClient>) -> Self {
+        match tls {
+            None => Self::open(address).await,
+            Some(tls) => Self::over(Box::new(tls.connect(address, &[b"http/1.1"]).await.unwrap()), address),
+        }
+    }
+
+    fn over(stream: Box<dyn Wire>, peer: SocketAddr) -> Self {
+        Self { stream, peer, buffer: Vec::new(), framing: Framing::Over }
     }
 
     /// Writes bytes; one that has answered and closed early may take no more.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
     }
 
     /// Reads an answer's header, interim ones included.
@@ -142,7 +163,7 @@ impl Connection {
 
     /// The address of the gateway.
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.stream.peer_addr().unwrap()
+        self.peer
     }
 
     /// The bytes that come next, whatever they are, at least this many.
@@ -156,6 +177,20 @@ impl Connection {
     /// Whether the connection ends now, without another byte.
     pub(crate) async fn is_over(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill().await
+    }
+
+    /// Whether the connection ends within this time; what comes before its end is read away.
+    pub(crate) async fn has_ended(&mut self, within: Duration) -> bool {
+        self.buffer.clear();
+        let read = timeout(within, async {
+            while matches!(self.stream.read_buf(&mut self.buffer).await, Ok(read) if read > 0) {}
+        });
+        read.await.is_ok()
+    }
+
+    /// Waits until the connection ends.
+    pub(crate) async fn ends(&mut self, what: &str) {
+        assert!(self.has_ended(PATIENCE).await, "the connection is still open: {what}");
     }
 
     async fn fill(&mut self) -> bool {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::client::{Answered, Connection};
+use super::tls::TlsClient;
 
 /// A request, byte for byte as it will be sent.
 pub(crate) struct Request {
@@ -16,6 +17,7 @@ pub(crate) struct Request {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     chunk_bytes: Option<usize>,
+    tls: Option<TlsClient>,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -23,7 +25,13 @@ impl Request {
     pub(crate) fn new(address: SocketAddr, method: &str, target: &str, seen: Arc<Mutex<Vec<String>>>) -> Self {
         let (method, target) = (method.to_owned(), target.to_owned());
         let headers = vec![("Host".to_owned(), "app.example".to_owned())];
-        Self { address, method, target, headers, body: Vec::new(), chunk_bytes: None, seen }
+        Self { address, method, target, headers, body: Vec::new(), chunk_bytes: None, tls: None, seen }
+    }
+
+    /// Sends it over TLS, where a client is given.
+    pub(crate) fn over(mut self, tls: Option<TlsClient>) -> Self {
+        self.tls = tls;
+        self
     }
 
     pub(crate) fn by(self, credential: &str) -> Self {
@@ -79,7 +87,7 @@ impl Request {
 
     /// Opens a connection and sends everything.
     pub(crate) async fn start(&self) -> Connection {
-        let mut connection = Connection::open(self.address).await;
+        let mut connection = Connection::open_with(self.address, self.tls.as_ref()).await;
         let mut bytes = self.head_bytes();
         bytes.extend(self.body_bytes());
         connection.send(&bytes).await;

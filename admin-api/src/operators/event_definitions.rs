@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use ledger::{Changed, Clamp, Credits, EventDefinition, EventType};
+use ledger::{Adjustment, Changed, Clamp, Credits, EventDefinition, EventType};
 use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -117,6 +117,10 @@ pub(crate) async fn put(
 ) -> Answer<DefinitionAnswer> {
     let event_type: EventType = named(&name)?;
     repeated("eventType", &event_type, given.event_type.take())?;
+    if event_type.as_str() == Adjustment::KIND {
+        let why = format!("The path names it wrongly: {event_type} is what adjustments are; allowed: any other name.");
+        return Err(Refusal::InvalidRequest(why).into());
+    }
     check(&given)?;
     let present = find(&context, &event_type).await?;
     let definition = merged(event_type.clone(), given, present)?;

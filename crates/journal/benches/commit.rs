@@ -53,6 +53,7 @@ fn event() -> UsageEvent {
         request_id: "0192f1d2-7c1e-7a4b-9d0e-2f6a4b8c1d3e".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 

@@ -2,13 +2,24 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::segment::widen;
+
+/// How much of a new file is written between two syncs.
+const FILL_BYTES_AT_ONCE: usize = 512 << 10;
 
 /// A file system.
 pub(crate) trait Disk: Send + Sync + 'static {
     /// A new, empty file.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// A file of zeros of this length, on the disk when this returns; and nothing where it fails.
+    fn fill(&self, path: &Path, bytes: u64) -> io::Result<()>;
+    /// Such a file under its new name, to be written from its beginning.
+    fn adopt(&self, filled: &Path, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
     /// An old file, to be cut.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -17,7 +28,7 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
 }
 
-/// A file that grows at its end.
+/// A file that is written from its beginning to its end.
 pub(crate) trait SegmentFile: Send + Sync {
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
@@ -33,6 +44,19 @@ impl Disk for SystemDisk {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         file.set_len(0)?;
         Ok(Arc::new(file))
+    }
+
+    fn fill(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let filled = fill(path, bytes);
+        if filled.is_err() {
+            let _ = fs::remove_file(path);
+        }
+        filled
+    }
+
+    fn adopt(&self, filled: &Path, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        fs::rename(filled, path)?;
+        Ok(Arc::new(Filled { file: OpenOptions::new().write(true).open(path)?, end: AtomicU64::new(0) }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
@@ -66,4 +90,44 @@ impl SegmentFile for File {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.set_len(bytes)
     }
+}
+
+/// Zeros that are written over.
+struct Filled {
+    file: File,
+    /// Where the next record goes. Only whoever holds the log writes.
+    end: AtomicU64,
+}
+
+impl SegmentFile for Filled {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.end.load(Ordering::Acquire);
+        self.file.write_all_at(bytes, end)?;
+        self.end.store(end + widen(bytes.len()), Ordering::Release);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)?;
+        self.end.store(bytes, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Synced piece by piece, as one long sync would hold up the journal's own.
+fn fill(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let zeros = vec![0; FILL_BYTES_AT_ONCE];
+    let mut left = bytes;
+    while left > 0 {
+        let piece = usize::try_from(left).map_or(zeros.len(), |left| left.min(zeros.len()));
+        file.write_all(&zeros[..piece])?;
+        file.sync_all()?;
+        left -= widen(piece);
+    }
+    Ok(())
 }

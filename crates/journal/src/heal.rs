@@ -14,7 +14,7 @@ impl Log {
     /// Tries to write again. On an error everything stays as it was, ready for another try.
     pub(crate) fn heal(&mut self) -> io::Result<()> {
         let sequence = self.end().segment + 1;
-        let file = start_segment(&*self.disk, &self.path(sequence), sequence)?;
+        let file = start_segment(&*self.disk, &self.path(sequence), sequence, None)?;
         let frames = self.worth_keeping();
         let written = file.append(&frames).and_then(|()| file.sync());
         let durable =

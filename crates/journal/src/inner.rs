@@ -10,6 +10,7 @@ use ledger::{Timestamp, UsageEvent, UsageEventId};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::ahead::Ahead;
 use crate::disk::Disk;
 use crate::health::Signs;
 use crate::lane::{Lane, NotQueued};
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) settle_room: Semaphore,
     /// Waited for by the two threads only, and never held across a sync: a task on the runtime takes it where it is free.
     pub(crate) log: Mutex<Log>,
+    pub(crate) ahead: Arc<Ahead>,
     pub(crate) ready: Mutex<Ready>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) signs: Signs,
@@ -82,6 +84,7 @@ impl Inner {
         let progress = Progress { settled: ready.settled, applied: log.applied, closed: false };
         let inner = Self {
             disk: Arc::clone(&log.disk),
+            ahead: Arc::clone(&log.ahead),
             writes: Lane::new(),
             syncs: Lane::new(),
             settle_room: Semaphore::new(options.queue_records_max),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::{Disk, SystemDisk};
 use crate::inner::{Inner, Progress, Settlement, SyncCommand, WriteCommand};
-use crate::{Health, JournalError, Options, Recovery, Stats, frame, recovery, sync, write};
+use crate::{Health, JournalError, Options, Recovery, Stats, ahead, frame, recovery, sync, write};
 
 /// Told what the journal does, for metrics. Called on the journal's threads: it must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -46,6 +46,7 @@ struct Handle {
 struct Threads {
     write: JoinHandle<()>,
     sync: JoinHandle<Result<(), JournalError>>,
+    ahead: JoinHandle<()>,
     /// Locked for as long as the threads run.
     _lock: File,
 }
@@ -70,7 +71,7 @@ impl Journal {
         let lock = own(&options)?;
         let (log, ready, recovery) = recovery::replay(disk, &options, now)?;
         let inner = Arc::new(Inner::new(options, observer, log, ready));
-        let (writer, syncer) = (Arc::clone(&inner), Arc::clone(&inner));
+        let (writer, syncer, filler) = (Arc::clone(&inner), Arc::clone(&inner), Arc::clone(&inner));
         let failed = JournalError::io("start a thread for", &inner.options.directory);
         let threads = (|| {
             let write = Builder::new().name("journal-write".into()).spawn(move || {
@@ -81,7 +82,8 @@ impl Journal {
                 let _ended = Ended(&syncer);
                 sync::run(&syncer)
             })?;
-            Ok(Threads { write, sync, _lock: lock })
+            let ahead = Builder::new().name("journal-ahead".into()).spawn(move || ahead::run(&filler))?;
+            Ok(Threads { write, sync, ahead, _lock: lock })
         })()
         .map_err(failed)?;
         Ok((Self(Arc::new(Handle { inner, threads: Mutex::new(Some(threads)) })), recovery))
@@ -210,8 +212,10 @@ impl Handle {
         let written = threads.write.join().map_err(|_| JournalError::Closed);
         self.inner.syncs.close();
         let synced = threads.sync.join().unwrap_or(Err(JournalError::Closed));
+        self.inner.ahead.close();
+        let filled = threads.ahead.join().map_err(|_| JournalError::Closed);
         self.inner.progress.send_modify(|progress| progress.closed = true);
-        written.and(synced)
+        written.and(filled).and(synced)
     }
 }
 

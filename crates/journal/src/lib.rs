@@ -50,6 +50,7 @@ mod seldom;
 mod sync;
 mod write;
 
+mod ahead;
 mod heal;
 mod log;
 mod ready;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ledger::UsageEventId;
 
+use crate::ahead::Ahead;
 use crate::disk::{Disk, SegmentFile};
 use crate::segment::{self, HEADER_END, Position, SegmentReader, widen};
 
@@ -39,6 +40,7 @@ pub(crate) struct Log {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) directory: PathBuf,
     pub(crate) segment_bytes: u64,
+    pub(crate) ahead: Arc<Ahead>,
     /// Oldest first; the last one grows.
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) file: Arc<dyn SegmentFile>,
@@ -112,7 +114,7 @@ impl Log {
     }
 
     fn rotate(&mut self, sequence: u64) -> io::Result<()> {
-        let file = start_segment(&*self.disk, &self.path(sequence), sequence)?;
+        let file = start_segment(&*self.disk, &self.path(sequence), sequence, self.ahead.take())?;
         self.dirty.push(std::mem::replace(&mut self.file, file));
         self.directory_dirty = true;
         self.segments.push_back(Segment { sequence, bytes: HEADER_END, holds: 0, last_settled: 0 });
@@ -223,8 +225,14 @@ impl SyncJob {
 }
 
 /// A new file with its header, or none at all.
-pub(crate) fn start_segment(disk: &dyn Disk, path: &Path, sequence: u64) -> io::Result<Arc<dyn SegmentFile>> {
-    let file = disk.create(path)?;
+pub(crate) fn start_segment(
+    disk: &dyn Disk,
+    path: &Path,
+    sequence: u64,
+    filled: Option<&Path>,
+) -> io::Result<Arc<dyn SegmentFile>> {
+    let adopted = filled.and_then(|filled| disk.adopt(filled, path).ok());
+    let file = adopted.map_or_else(|| disk.create(path), Ok)?;
     if let Err(error) = file.append(&segment::header(sequence)) {
         let _ = disk.remove(path);
         return Err(error);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ledger::{Timestamp, UsageEvent, UsageEventId};
 
+use crate::ahead::Ahead;
 use crate::disk::Disk;
 use crate::frame::{self, Record};
 use crate::log::{HoldAt, Log, Segment, read_back, start_segment};
@@ -105,7 +106,12 @@ impl Replay {
                 bytes.extend_from_slice(reader.bytes());
             }
         }
-        bad.map_or(Ok(()), |(offset, bytes)| damage.set_aside(sequence, offset, bytes))
+        bad.map_or(Ok(()), |(offset, mut bytes)| {
+            // What is behind a torn record was never written.
+            let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            bytes.truncate(written);
+            damage.set_aside(sequence, offset, bytes)
+        })
     }
 
     /// Takes in one record; false where it says nothing that is known here.
@@ -182,7 +188,9 @@ impl Replay {
         }
         let path = directory.join(segment::file_name(sequence));
         let failed = || JournalError::io("write", &path);
-        let file = start_segment(&*disk, &path, sequence).map_err(failed())?;
+        let ahead = Arc::new(Ahead::new(&directory, options.segment_bytes(), options.disk_free_bytes_min));
+        ahead.make(&*disk);
+        let file = start_segment(&*disk, &path, sequence, ahead.take()).map_err(failed())?;
         file.append(&frames).and_then(|()| file.sync()).map_err(failed())?;
         disk.sync_directory(&directory).map_err(failed())?;
         let bytes = HEADER_END + widen(frames.len());
@@ -193,6 +201,7 @@ impl Replay {
             disk,
             directory,
             segment_bytes: options.segment_bytes(),
+            ahead,
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
             segments,
             file,

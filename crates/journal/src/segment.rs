@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::frame::{self, Found};
@@ -109,6 +110,9 @@ impl SegmentReader {
         if rest.is_empty() {
             return Ok(None);
         }
+        if rest[0] == 0 && self.is_zeros_to_the_end()? {
+            return Ok(None);
+        }
         let (length, whole) = match frame::find(rest) {
             Found::Whole(length) => (length, true),
             Found::Partial | Found::Nothing => (self.damaged_bytes(rest), false),
@@ -120,6 +124,30 @@ impl SegmentReader {
     /// The bytes of the piece that was found last.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// Whether nothing was ever written from here on, in a file that was made of zeros.
+    fn is_zeros_to_the_end(&self) -> io::Result<bool> {
+        let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        if !zeros(&self.buffer[self.start..]) {
+            return Ok(false);
+        }
+        let mut at = self.base + widen(self.buffer.len());
+        let mut left = self.file.limit();
+        let mut bytes = vec![0; BUFFER_BYTES];
+        while left > 0 {
+            let wanted = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+            let got = self.file.get_ref().read_at(&mut bytes[..wanted], at)?;
+            if got == 0 {
+                break;
+            }
+            if !zeros(&bytes[..got]) {
+                return Ok(false);
+            }
+            at += widen(got);
+            left = left.saturating_sub(widen(got));
+        }
+        Ok(true)
     }
 
     /// How far the next record is, or what could be one once more is read.

@@ -1,5 +1,6 @@
 //! The journal's promises, each tried on files of its own.
 
+mod ahead;
 mod damage;
 mod failure;
 mod grouping;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::lease::{Allowance, Verdict};
-use crate::{Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Limit, Reach, Share, Ticket, Uptime};
+use crate::{
+    Balance, Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime,
+};
 
 /// What a period grants: credits, and how many calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Book(Mutex<State>);
 #[derive(Debug)]
 struct State {
     book: BookSnapshot,
+    /// The part of what is used that adjustments make, where the store does not say what is used with every answer.
+    adjusted: Credits,
     /// `None` where the whole limit is this book's to spend.
     lease: Option<Allowance>,
 }
@@ -121,14 +125,19 @@ pub enum NotOpened {
 impl Book {
     /// A book that may spend the whole limit, in which `used` credits and `calls_used` calls are captured already.
     pub fn new(used: Credits, calls_used: u64) -> Arc<Self> {
-        let book = BookSnapshot { used, calls_used, ..BookSnapshot::default() };
-        Arc::new(Self(Mutex::new(State { book, lease: None })))
+        Self::of(Balance { used, calls: calls_used, ..Balance::default() })
+    }
+
+    /// A book that goes on from what the store has.
+    pub fn of(balance: Balance) -> Arc<Self> {
+        let book = BookSnapshot { used: balance.used, calls_used: balance.calls, ..BookSnapshot::default() };
+        Arc::new(Self(Mutex::new(State { book, adjusted: balance.adjusted, lease: None })))
     }
 
     /// A book that may spend what it leases, which at first is nothing.
     pub fn leased(key: LeaseKey, terms: LeaseTerms) -> Arc<Self> {
         let lease = Some(Allowance::new(key, terms));
-        Arc::new(Self(Mutex::new(State { book: BookSnapshot::default(), lease })))
+        Arc::new(Self(Mutex::new(State { book: BookSnapshot::default(), adjusted: Credits::ZERO, lease })))
     }
 
     /// Holds `amount` for one call if `grant` allows it beside all that is used and held. One step, under one lock:
@@ -189,10 +198,24 @@ impl Book {
         let mut state = self.0.lock();
         let state = &mut *state;
         let Some(lease) = &mut state.lease else { return };
-        lease.answered(answer, state.book.held());
-        let ours = lease.spent.less(answer.lease.charged);
-        let used = answer.used.plus(ours);
-        (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        let sent = lease.answered(answer, state.book.held());
+        if let Some(used) = sent.and_then(|sent| lease.all_used(&answer.all_used(), sent)) {
+            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        }
+    }
+
+    /// Takes what all instances together used, as the store had it at some moment after `asked`.
+    pub fn heard(&self, all: &LeaseUsed, asked: Uptime) {
+        let mut state = self.0.lock();
+        let state = &mut *state;
+        if let Some(used) = state.lease.as_mut().and_then(|lease| lease.all_used(all, asked)) {
+            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        }
+    }
+
+    /// What this instance charged since its lease began: what the others should hear of.
+    pub fn spent(&self) -> Share {
+        self.0.lock().lease.as_ref().map_or(Share::ZERO, |lease| lease.spent)
     }
 
     /// Gives the request with this number up: it failed, or nobody knows what became of it.
@@ -216,7 +239,17 @@ impl Book {
         }
     }
 
-    /// The book as it is now. With a lease, `used` is what the store last said and this instance's own since.
+    /// Takes over what the store says that adjustments make of what is used: told twice, it counts once. A leased book
+    /// hears of them with its lease.
+    pub fn adjusted(&self, adjusted: Credits) {
+        let mut state = self.0.lock();
+        if state.lease.is_none() {
+            state.book.used = state.book.used.saturating_sub(state.adjusted).saturating_add(adjusted);
+            state.adjusted = adjusted;
+        }
+    }
+
+    /// The book as it is now. With a lease, `used` is what the store last said of all instances and this one's own since.
     pub fn snapshot(&self) -> BookSnapshot {
         self.0.lock().book
     }

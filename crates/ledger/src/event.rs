@@ -1,11 +1,12 @@
-//! A usage event: what one call cost and why. Written once, never changed.
+//! A usage event: what one call cost and why, or what an operator gave or took. Written once, never changed.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Credits, EventType, OrganizationId, Period, RequestId, SessionId, Signals, Timestamp, UsageEventId, UserId,
+    Adjustment, Credits, EventType, OrganizationId, Period, RequestId, SessionId, Signals, Timestamp, UsageEventId,
+    UserId,
 };
 
 /// The record of one metered call that reached the backend.
@@ -35,7 +36,7 @@ pub struct UsageEvent {
     pub settled_at: Timestamp,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was charged; zero unless captured.
+    /// What was charged; zero unless captured. Of an adjustment what it adds to what is used: below zero where it gives.
     pub credits: Credits,
     /// What was held for it.
     pub held: Credits,
@@ -55,6 +56,9 @@ pub struct UsageEvent {
     /// The backend's status; `None` where it gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
+    /// Why an operator made it; `None` of a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjustment: Option<Adjustment>,
 }
 
 impl UsageEvent {
@@ -74,11 +78,13 @@ pub enum Outcome {
     Voided,
     /// Given back: the gateway died before the call ended.
     Interrupted,
+    /// No call: an operator gave credits back or took some.
+    Adjusted,
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Captured, Self::Voided, Self::Interrupted];
+    pub const ALL: [Self; 4] = [Self::Captured, Self::Voided, Self::Interrupted, Self::Adjusted];
 
     /// The name in JSON, SQL and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -86,6 +92,7 @@ impl Outcome {
             Self::Captured => "captured",
             Self::Voided => "voided",
             Self::Interrupted => "interrupted",
+            Self::Adjusted => "adjusted",
         }
     }
 
@@ -115,4 +122,11 @@ pub struct PluginIdentity {
     pub version: String,
     /// SHA-256 of its file, in lower-case hexadecimal.
     pub sha256: String,
+}
+
+impl PluginIdentity {
+    /// No plugin: an operator set the amount.
+    pub const fn none() -> Self {
+        Self { name: String::new(), version: String::new(), sha256: String::new() }
+    }
 }

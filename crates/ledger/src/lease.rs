@@ -13,6 +13,7 @@
 //! | `charged` | all charges of this instance that were ever applied |
 //! | `expires_at` | by the database's clock |
 //! | `epoch` | the number of the newest request that took effect |
+//! | `spent` | all charges of this instance, as it last told: those that are not applied yet included |
 //! | `yielded_at` | when a request that [yields](LeaseRequest::yields) last took effect |
 //! | `strikes`, `struck_at` | how often the row was found expired since its last renewal |
 //!
@@ -57,6 +58,10 @@
 //!   has, so that two halves of a call's need are never held against each other.
 //! - **apply**: charges go to `used` and from the lease. **reclaim**: strikes. **retire**: the rows of a life that is
 //!   over go.
+//!
+//! - **tell**: what an instance charged, some milliseconds ago at most, whether it is applied or not. It decides about
+//!   nothing: other instances hear of it by a notification and read it, so that what their answers say is left counts
+//!   the charges of all. A tell that is lost is made good by the next one, by a renewal, and by the apply.
 //!
 //! How much is wanted adapts: three seconds of the observed rate and at least two calls; of what the limit leaves a
 //! quarter, or one call's need where that is more; nothing after `idle_ms` without a call.
@@ -262,6 +267,8 @@ pub struct LeaseGrant {
     pub grant: Grant,
     /// What all applied charges of the period add up to.
     pub used: Share,
+    /// Σ charges of the other instances that are not applied yet, as far as they told.
+    pub told_elsewhere: Share,
     /// Σ amounts of the other instances' leases.
     pub leased_elsewhere: Share,
     /// How long ago, by the database's clock, the slowest of the other instances with an amount last sent a request
@@ -272,7 +279,35 @@ pub struct LeaseGrant {
     pub asked: bool,
 }
 
+/// What all instances together used of an account, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseUsed {
+    /// Which account.
+    pub key: LeaseKey,
+    /// What all applied charges of the period add up to.
+    pub used: Share,
+    /// Σ charges of the other instances that are not applied yet, as far as they told.
+    pub told_elsewhere: Share,
+    /// How much of `used` is this instance's.
+    pub charged: Share,
+}
+
+/// What an instance hears of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseNews {
+    /// One of them may ask for credit.
+    Asked,
+    /// This one is there, and charged these accounts, if any.
+    Told(InstanceId, Vec<LeaseKey>),
+}
+
 impl LeaseGrant {
+    /// What all instances together used.
+    pub(crate) fn all_used(&self) -> LeaseUsed {
+        let Self { key, used, told_elsewhere, .. } = self;
+        LeaseUsed { key: key.clone(), used: *used, told_elsewhere: *told_elsewhere, charged: self.lease.charged }
+    }
+
     /// How far the lease's `granted` may go under the limit.
     pub fn reach(&self) -> Reach {
         Reach::new(self.grant, self.lease.charged, self.used, self.leased_elsewhere)

@@ -13,6 +13,7 @@ mod member;
 mod organization;
 mod plan;
 
+mod adjustment;
 mod event;
 mod signals;
 
@@ -25,6 +26,7 @@ mod idempotency;
 mod stores;
 mod usage_query;
 
+pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAdjustment};
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};
@@ -33,7 +35,9 @@ pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
 pub use idempotency::{CallKey, Claimed, IdempotencyKey, IdempotencyStore, KeptAnswer, KeyClaim, KeyLimits, TakenKey};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
-pub use lease::{InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Reach, Share, Ticket};
+pub use lease::{
+    InstanceId, Lease, LeaseGrant, LeaseKey, LeaseNews, LeaseRequest, LeaseTerms, LeaseUsed, Reach, Share, Ticket,
+};
 pub use level::{Level, PercentTenths};
 pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord, ThresholdsUpdate};

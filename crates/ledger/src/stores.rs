@@ -4,9 +4,9 @@ use async_trait::async_trait;
 
 use crate::{
     Actor, AlertThresholds, AuditEntry, Credits, EventDefinition, EventType, HistoryFilter, HistoryPage, InstanceId,
-    LeaseGrant, LeaseKey, LeaseRequest, Member, MonthlyUsage, Organization, OrganizationId, OrganizationRecord,
-    PageRequest, Period, Plan, PlanName, SubscriptionStatus, ThresholdsUpdate, Timestamp, UsageEvent, UsageEventId,
-    UsageLimits, UsageReport, UserId,
+    LeaseGrant, LeaseKey, LeaseNews, LeaseRequest, LeaseUsed, Member, MonthlyUsage, Organization, OrganizationId,
+    OrganizationRecord, PageRequest, Period, Plan, PlanName, Share, SubscriptionStatus, ThresholdsUpdate, Timestamp,
+    UsageEvent, UsageEventId, UsageLimits, UsageReport, UserId,
 };
 
 /// Why a store could not do what it was asked.
@@ -133,6 +133,8 @@ pub struct Balance {
     pub events: u64,
     /// How many of them were captured: the calls that count against a call limit.
     pub calls: u64,
+    /// Σ credits of the adjustments among them.
+    pub adjusted: Credits,
 }
 
 /// Usage events and what is computed from them.
@@ -195,8 +197,13 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// Which leases of `instance` with an amount others ask for now.
     async fn asked(&self, instance: InstanceId) -> Result<Vec<LeaseKey>, StoreError>;
 
-    /// Returns when [`LeaseStore::asked`] may have news. It may be late or never return: whoever waits also polls.
-    async fn asked_soon(&self);
+    /// Notes what `instance` charged since each lease's row began, has the others hear of what is new, and says what all
+    /// used. With no account it says that this instance is there. It decides about nothing, and may be lost.
+    async fn tell(&self, instance: InstanceId, spent: &[(LeaseKey, Share)]) -> Result<Vec<LeaseUsed>, StoreError>;
+
+    /// Returns when there is news of other instances than `instance`. It may be late or never return: whoever waits also
+    /// polls.
+    async fn news(&self, instance: InstanceId) -> LeaseNews;
 
     /// Strikes every expired lease that has an amount and was not struck within `strike_every`; one that has
     /// `strikes_max` then loses its amount (`granted = charged`). Its row stays, for the charges that may still come.

@@ -1,6 +1,6 @@
 //! Questions about usage, and the shapes of their answers.
 
-use crate::{Credits, Day, EventType, Period, SessionId, Timestamp, UsageEvent, UserId};
+use crate::{Adjustment, Credits, Day, EventType, Period, SessionId, Timestamp, UsageEvent, UserId};
 
 /// Which events to show; every part that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,19 @@ pub struct UsageReport {
     pub credits: Credits,
     /// How many events.
     pub count: u64,
+}
+
+impl UsageReport {
+    /// Σ credits of the adjustments.
+    pub fn adjusted(&self) -> Credits {
+        let of_type = self.by_event_type.iter().find(|usage| usage.event_type.as_str() == Adjustment::KIND);
+        of_type.map_or(Credits::ZERO, |usage| usage.credits)
+    }
+
+    /// Σ credits of the calls: what goes on as it went.
+    pub fn of_calls(&self) -> Credits {
+        self.credits.saturating_sub(self.adjusted())
+    }
 }
 
 /// An event type's share.

@@ -48,6 +48,8 @@ pub enum Refusal {
         /// When the next period begins.
         resets_at: Timestamp,
     },
+    /// What is there does not allow it: why, and what is allowed.
+    Conflict(String),
     /// The `Idempotency-Key` is no key: why.
     IdempotencyKeyInvalid(&'static str),
     /// The first call of the key is still on its way.
@@ -63,6 +65,23 @@ pub enum Refusal {
     TooManyIdempotencyKeys,
     /// More at once than the gateway takes.
     TooManyInFlight,
+    /// More at once than one organisation or user may have on their way.
+    TooManyInFlightOf(Subject),
+    /// More in a minute than one organisation or user may make.
+    TooManyCalls {
+        /// Whose.
+        of: Subject,
+        /// How many a minute.
+        per_minute: u64,
+        /// Seconds until the next one is taken.
+        retry_after_s: u64,
+    },
+    /// The path and query are longer than the limit in bytes.
+    TargetTooLong(u64),
+    /// There are more header fields, or they are longer, than the limit.
+    HeaderTooLarge(String),
+    /// A bug of ours ended the call.
+    Internal,
     /// The backend cannot be reached, or broke off.
     UpstreamUnavailable,
     /// The backend did not answer in time.
@@ -77,6 +96,25 @@ pub enum Refusal {
     StoreUnavailable,
     /// The gateway is going down.
     ShuttingDown,
+}
+
+/// Whose calls are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// All calls of one organisation.
+    Organization,
+    /// All calls of one user.
+    User,
+}
+
+impl Subject {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Organization => "organization",
+            Self::User => "user",
+        }
+    }
 }
 
 /// Seconds after which a refusal that is ours is worth another try.
@@ -96,10 +134,16 @@ impl Refusal {
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::BodyTimeout => 408,
-            Self::IdempotencyInProgress | Self::IdempotencyAnswerNotKept { .. } => 409,
+            Self::Conflict(_) | Self::IdempotencyInProgress | Self::IdempotencyAnswerNotKept { .. } => 409,
             Self::BodyTooLarge(_) => 413,
+            Self::TargetTooLong(_) => 414,
             Self::PricingRefused(_) | Self::IdempotencyKeyReused => 422,
-            Self::TooManyInFlight | Self::TooManyIdempotencyKeys => 429,
+            Self::TooManyInFlight
+            | Self::TooManyInFlightOf(_)
+            | Self::TooManyCalls { .. }
+            | Self::TooManyIdempotencyKeys => 429,
+            Self::HeaderTooLarge(_) => 431,
+            Self::Internal => 500,
             Self::UpstreamUnavailable => 502,
             Self::PricingUnavailable | Self::JournalUnavailable | Self::StoreUnavailable | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
@@ -121,12 +165,17 @@ impl Refusal {
             Self::BillingInactive(_) => "billing_inactive",
             Self::CreditLimitExceeded { .. } => "credit_limit_exceeded",
             Self::CallLimitExceeded { .. } => "call_limit_exceeded",
+            Self::Conflict(_) => "conflict",
             Self::IdempotencyKeyInvalid(_) => "idempotency_key_invalid",
             Self::IdempotencyInProgress => "idempotency_in_progress",
             Self::IdempotencyAnswerNotKept { .. } => "idempotency_answer_not_kept",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::TooManyIdempotencyKeys => "too_many_idempotency_keys",
-            Self::TooManyInFlight => "too_many_in_flight",
+            Self::TooManyInFlight | Self::TooManyInFlightOf(_) => "too_many_in_flight",
+            Self::TooManyCalls { .. } => "too_many_calls",
+            Self::TargetTooLong(_) => "target_too_long",
+            Self::HeaderTooLarge(_) => "header_too_large",
+            Self::Internal => "internal",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::PricingUnavailable => "pricing_unavailable",
@@ -142,7 +191,7 @@ impl Refusal {
         match self {
             Self::PathNotCanonical(why) => format!("The path is ambiguous: it has {why}.").into(),
             Self::InvalidJson(why) => format!("The body is not valid JSON: {why}.").into(),
-            Self::InvalidRequest(why) => why.into(),
+            Self::InvalidRequest(why) | Self::Conflict(why) | Self::HeaderTooLarge(why) => why.into(),
             Self::Unauthenticated => "Sign in: a valid credential is required.".into(),
             Self::Forbidden => "You may not do this in this organization.".into(),
             Self::NotFound(what) => format!("There is no such {what}.").into(),
@@ -175,11 +224,20 @@ impl Refusal {
                 "The call with this Idempotency-Key was made and charged as {event}, and its answer was not kept."
             )
             .into(),
-            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another call; use a new one.".into(),
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request; use a new one.".into(),
             Self::TooManyIdempotencyKeys => {
                 "The organization has too many Idempotency-Keys; try again later, or call without one.".into()
             }
             Self::TooManyInFlight => "Too many calls at once; try again shortly.".into(),
+            Self::TooManyInFlightOf(of) => {
+                format!("Too many calls of this {} at once; try again shortly.", of.as_str()).into()
+            }
+            Self::TooManyCalls { of, per_minute, retry_after_s } => {
+                format!("This {} may make {per_minute} calls a minute; try again in {retry_after_s} s.", of.as_str())
+                    .into()
+            }
+            Self::TargetTooLong(max) => format!("The path and query are longer than the {max} bytes allowed.").into(),
+            Self::Internal => "Something went wrong in the gateway; nothing was charged.".into(),
             Self::UpstreamUnavailable => "The AI service cannot be reached, or broke off.".into(),
             Self::UpstreamTimeout => "The AI service did not answer in time.".into(),
             Self::PricingUnavailable => "This call cannot be priced at the moment; nothing was charged.".into(),
@@ -196,7 +254,13 @@ impl Refusal {
             Self::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
             Self::MethodNotAllowed(allowed) => vec![("Allow", allowed.clone())],
             Self::IdempotencyAnswerNotKept { event } => vec![("X-Usage-Event-Id", event.to_string().into())],
+            Self::TooManyCalls { of, per_minute, retry_after_s } => vec![
+                ("Retry-After", retry_after_s.to_string().into()),
+                ("RateLimit-Policy", format!("\"{}\";q={per_minute};w=60", of.as_str()).into()),
+                ("RateLimit", format!("\"{}\";r=0;t={retry_after_s}", of.as_str()).into()),
+            ],
             Self::TooManyInFlight
+            | Self::TooManyInFlightOf(_)
             | Self::TooManyIdempotencyKeys
             | Self::PricingUnavailable
             | Self::JournalUnavailable

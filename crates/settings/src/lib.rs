@@ -9,9 +9,11 @@ mod auth;
 mod database;
 mod document;
 mod faults;
+mod headers;
 mod idempotency;
 mod inspected;
 mod journal;
+mod limits;
 mod log;
 mod places;
 mod pricing;
@@ -30,9 +32,11 @@ pub use admin::Admin;
 pub use auth::Auth;
 pub use database::Database;
 pub use faults::{Fault, Faults};
+pub use headers::{Credentials, Forwarded, Headers, Network};
 pub use idempotency::Idempotency;
 pub use inspected::Inspected;
 pub use journal::Journal;
+pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use pricing::Pricing;
 pub use routes::{Route, TextJoin};
@@ -48,6 +52,10 @@ use document::Document;
 pub struct Settings {
     /// `[server]`
     pub server: Server,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[headers]`
+    pub headers: Headers,
     /// `[upstream]`
     pub upstream: Upstream,
     /// `[admin]`
@@ -91,6 +99,8 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
     let mut document = Document::read(name, text, env)?;
     let settings = Settings {
         server: Server::read(&mut document),
+        limits: Limits::read(&mut document),
+        headers: Headers::read(&mut document),
         upstream: Upstream::read(&mut document),
         admin: Admin::read(&mut document),
         database: Database::read(&mut document),
@@ -129,6 +139,10 @@ impl Settings {
             ("server.listen", self.server.listen != other.server.listen),
             ("server.max_in_flight", self.server.max_in_flight != other.server.max_in_flight),
             ("server.max_arriving", self.server.max_arriving != other.server.max_arriving),
+            ("server.tls", self.server.tls_files() != other.server.tls_files()),
+            ("server.http2", self.server.http2 != other.server.http2),
+            ("limits.connections", self.limits.connections != other.limits.connections),
+            ("limits.http2_streams", self.limits.http2_streams != other.limits.http2_streams),
             ("server.threads", self.server.threads != other.server.threads),
             ("server.shutdown_grace", self.server.shutdown_grace != other.server.shutdown_grace),
             (

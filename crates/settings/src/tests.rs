@@ -50,7 +50,19 @@ fn the_annotated_file_shows_every_key_with_its_default() {
     let no_keys = parse("x", &text.replace('=', " = "), []).unwrap();
     assert_eq!(no_keys.auth.leeway, defaults.auth.leeway);
     // Whatever a section calls allowed must be in the file.
-    for section in ["server", "upstream", "admin", "database", "journal", "auth", "pricing", "settlement", "log"] {
+    for section in [
+        "server",
+        "limits",
+        "headers",
+        "upstream",
+        "admin",
+        "database",
+        "journal",
+        "auth",
+        "pricing",
+        "settlement",
+        "log",
+    ] {
         let probed = faults(&format!("[{section}]\nno_such_key = 1\n"));
         let line = probed.lines().find(|line| line.contains("no_such_key")).unwrap();
         for key in line.split("allowed: ").nth(1).unwrap().split(", ").filter(|key| *key != "hs256_secret") {

@@ -31,6 +31,7 @@ fn event(number: u64) -> UsageEvent {
         request_id: "req_bench".parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 

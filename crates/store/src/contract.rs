@@ -1,5 +1,6 @@
 //! What every store must do: one suite, a line a case, run by each back end.
 
+mod adjusting;
 mod cases;
 mod idempotency;
 mod reconciling;
@@ -134,7 +135,7 @@ cases! {
     thresholds_that_are_set_at_once_do_not_mix,
     the_same_events_from_many_sides_count_once,
     an_event_is_found_by_its_own_id_only,
-    a_second_gateway_is_refused_and_a_companion_is_not,
+    a_second_gateway_comes_only_where_leases_are_and_a_companion_always,
     ; idempotency:
     of_many_who_want_a_key_exactly_one_is_first,
     a_key_names_one_call_of_one_organisation_and_route,
@@ -150,6 +151,14 @@ cases! {
     a_repair_writes_the_books_anew_and_leaves_an_audit_entry,
     books_are_sound_at_every_moment_while_events_are_added,
     a_repair_beside_events_that_arrive_loses_none_of_them,
+    ; adjusting:
+    an_adjustment_is_an_event_of_its_period_and_of_the_user_it_names,
+    a_key_names_one_adjustment_for_ever,
+    no_more_is_given_back_than_an_event_was_charged,
+    no_more_is_taken_than_is_left,
+    adjustments_at_once_take_turns,
+    books_with_adjustments_are_sound_and_repaired,
+    adjustments_are_listed_newest_first,
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! `directory`, `usage` and `reconciliation` say. Only `dialect`, `sqlite` and `postgres` know what a database has for itself. This crate
 //! must never decide between reading and writing: a limit is a guarded statement or the ledger's own.
 
+mod adjusting;
 mod batch;
 mod dialect;
 mod directory;
@@ -22,7 +23,7 @@ mod usage;
 mod contract;
 
 pub use error::OpenError;
-pub use open::{Maintained, Occupancy, Options, Ownership, Store, open};
+pub use open::{Maintained, Occupancy, Options, Store, lacks, open};
 pub use price_list::standard_definitions;
 pub use reconciliation::{
     BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,

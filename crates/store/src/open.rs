@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger::{Directory, IdempotencyStore, LeaseStore, Period, StoreError, Timestamp, UsageStore};
-use tokio::sync::watch;
+use ledger::{Adjustments, Directory, IdempotencyStore, LeaseStore, Period, StoreError, Timestamp, UsageStore};
 
 use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
@@ -34,7 +33,7 @@ impl fmt::Debug for Options {
 /// Who opens a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupancy {
-    /// A gateway: it owns the database; a second one is refused.
+    /// A gateway, which spends. On SQLite it owns the database: a second one is refused.
     Gateway,
     /// The admin API beside a gateway.
     Companion,
@@ -44,35 +43,19 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + UsageStore + IdempotencyStore + Reconciliation {
+pub trait Store: Directory + UsageStore + Adjustments + IdempotencyStore + Reconciliation {
     /// Closes every connection.
     async fn close(&self);
-
-    /// Whether this process owns the database, now and from now on.
-    fn ownership(&self) -> watch::Receiver<Ownership>;
 
     /// Its leases, where several gateways can share it.
     fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>>;
 
+    /// What [`Store::maintain`] would do.
+    async fn upkeep(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError>;
+
     /// Makes what the coming months need, and drops the usage events of months more than `keep_months` back, where the
     /// database keeps months apart. Balances and rollups stay.
     async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError>;
-}
-
-/// Whether a process owns the database: only then may it spend from balances that it has read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// It does, for the n-th time. What was read under an earlier number may be old.
-    Held(u64),
-    /// It does not, or cannot know.
-    Lost,
-}
-
-impl Ownership {
-    /// What somebody sees who is no gateway.
-    pub(crate) fn never() -> watch::Receiver<Self> {
-        watch::channel(Self::Lost).1
-    }
 }
 
 /// What upkeep did.
@@ -82,6 +65,11 @@ pub struct Maintained {
     pub made: Vec<Period>,
     /// Months whose usage events are gone.
     pub dropped: Vec<Period>,
+}
+
+/// What a gateway needs of a database that can be reached, and does not have there: a sentence each. Nothing is changed.
+pub async fn lacks(options: &Options) -> Result<Vec<String>, OpenError> {
+    if postgres::is_address(&options.url) { postgres::lacks(&options.url).await } else { Ok(Vec::new()) }
 }
 
 /// Opens the database that the address names; a gateway or companion brings its schema up to date.

@@ -8,6 +8,7 @@
 //! number. Rust makes no caller believe what a trait says of types other than its own, so the clause is repeated where
 //! statements are run. That is the whole price of writing each of them once.
 
+pub(crate) mod adjustments;
 pub(crate) mod audit;
 pub(crate) mod balances;
 pub(crate) mod definitions;

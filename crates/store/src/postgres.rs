@@ -1,11 +1,11 @@
-//! The shared database: pools with short time-outs, partitions by month, and a lock that says who owns the credits.
+//! The shared database: pools with short time-outs, partitions by month, leases for the gateways that spend from it.
 //!
 //! It must never wait without an end: every wait has a limit here, in the session's settings, or both.
 
 mod address;
 mod leases;
 mod months;
-mod ownership;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -18,14 +18,13 @@ use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Connection as _, PgConnection, Postgres};
-use tokio::sync::watch;
 
-use self::leases::Asks;
-use self::ownership::Owner;
+use self::leases::News;
+pub(crate) use self::rights::lacks;
 use crate::batch::{Rows, Values};
 use crate::dialect::{Asked, Dialect};
-use crate::error::OpenError;
-use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
+use crate::error::{DriverError, OpenError};
+use crate::open::{Maintained, Occupancy, Options, Store};
 use crate::sql_store::{SqlStore, bring_up};
 
 /// How long a request waits for a connection, a new one included.
@@ -56,8 +55,7 @@ pub(crate) type PostgresStore = SqlStore<Postgres>;
 pub(crate) struct Own {
     /// Months whose partition is known to be there.
     months: Mutex<BTreeSet<Period>>,
-    owner: Option<Owner>,
-    asks: Asks,
+    news: News,
 }
 
 impl Dialect for Postgres {
@@ -113,7 +111,7 @@ impl Dialect for Postgres {
 
     fn try_again(store: &PostgresStore, error: &StoreError) -> bool {
         let StoreError::Unavailable(source) = error else { return false };
-        match source.downcast_ref::<sqlx::Error>() {
+        match source.downcast_ref::<DriverError>().map(|error| &error.0) {
             Some(sqlx::Error::Database(error)) => match error.code().as_deref() {
                 // Could not serialize, deadlock, told to stop by an administrator who may have a successor up.
                 Some("40001" | "40P01" | "57P01") => true,
@@ -144,43 +142,36 @@ fn array((column, number): (Values<'_>, u32)) -> String {
 }
 
 impl SqlStore<Postgres> {
-    /// Opens the database; a gateway or companion brings its schema up to date, a gateway takes ownership.
+    /// Opens the database; a gateway or companion brings its schema up to date.
     pub(crate) async fn open(options: Options) -> Result<Self, OpenError> {
         let connect = address::read(&options.url)?.options(SESSION);
         match options.occupancy {
             Occupancy::Gateway | Occupancy::Companion => migrate(&connect).await?,
             Occupancy::Visitor => look(&connect).await?,
         }
-        let owner = match options.occupancy {
-            Occupancy::Gateway => Some(Owner::take(connect.clone()).await?),
-            Occupancy::Companion | Occupancy::Visitor => None,
-        };
         // Which filters are given changes the best plan: it is made for the values, each time.
         let reading = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
         let readers = pool(options.readers.max(1)).connect_lazy_with(reading);
-        let asks = Asks::new(pool(1).connect_lazy_with(connect.clone()));
+        let news = News::new(&connect);
         let writers = pool(WRITERS).connect_lazy_with(connect);
-        Ok(Self { readers, writers, own: Own { months: Mutex::default(), owner, asks } })
+        Ok(Self { readers, writers, own: Own { months: Mutex::default(), news } })
     }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn close(&self) {
-        if let Some(owner) = &self.own.owner {
-            owner.give_up().await;
-        }
-        self.own.asks.close().await;
+        self.own.news.close().await;
         self.readers.close().await;
         self.writers.close().await;
     }
 
-    fn ownership(&self) -> watch::Receiver<Ownership> {
-        self.own.owner.as_ref().map_or_else(Ownership::never, Owner::watch)
-    }
-
     fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
         Some(self)
+    }
+
+    async fn upkeep(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
+        self.within(self.due_months(now, keep_months)).await
     }
 
     async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
@@ -216,6 +207,6 @@ async fn look(connect: &PgConnectOptions) -> Result<(), OpenError> {
 async fn reach(connect: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let connecting = PgConnection::connect_with(connect);
     let reached = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
-    let unreachable = |source| OpenError::Unreachable { address: address::shown(connect), source };
+    let unreachable = |error| OpenError::Unreachable { address: address::shown(connect), source: DriverError(error) };
     reached.unwrap_or_else(|_late| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))).map_err(unreachable)
 }

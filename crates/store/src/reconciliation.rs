@@ -155,6 +155,7 @@ where
             compared.by_events.used = compared.by_events.used.saturating_add(by_events.used);
             compared.by_events.events = compared.by_events.events.saturating_add(by_events.events);
             compared.by_events.calls = compared.by_events.calls.saturating_add(by_events.calls);
+            compared.by_events.adjusted = compared.by_events.adjusted.saturating_add(by_events.adjusted);
             next = match of {
                 Some(_) => None,
                 None => Reconciling::<D>(&mut snapshot).next_organization(id.as_str(), period).await?,
@@ -229,19 +230,21 @@ struct Books {
     used: Credits,
     events: u64,
     calls: u64,
+    adjusted: Credits,
     rollup_credits: Credits,
     rollup_events: u64,
 }
 
 impl Books {
     fn of(balance: Balance, rollups: impl Iterator<Item = RollupSum>) -> Self {
-        let Balance { used, events, calls } = balance;
-        rollups.fold(Self { used, events, calls, rollup_credits: Credits::ZERO, rollup_events: 0 }, |sum, rollup| {
-            Self {
+        let Balance { used, events, calls, adjusted } = balance;
+        rollups.fold(
+            Self { used, events, calls, adjusted, rollup_credits: Credits::ZERO, rollup_events: 0 },
+            |sum, rollup| Self {
                 rollup_credits: sum.rollup_credits.saturating_add(rollup.credits),
                 rollup_events: sum.rollup_events.saturating_add(rollup.events),
                 ..sum
-            }
-        })
+            },
+        )
     }
 }

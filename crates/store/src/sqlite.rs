@@ -13,12 +13,11 @@ use async_trait::async_trait;
 use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult, SqliteSynchronous};
 use sqlx::{Row as _, Sqlite, SqliteConnection};
-use tokio::sync::watch;
 
 use crate::batch::{Rows, Values};
 use crate::dialect::{Asked, Dialect};
 use crate::error::{OpenError, from_driver};
-use crate::open::{Maintained, Occupancy, Options, Ownership, Store};
+use crate::open::{Maintained, Occupancy, Options, Store};
 use crate::sql_store::{SqlStore, bring_up};
 
 /// How long a statement waits for another process's transaction.
@@ -144,17 +143,16 @@ impl Store for SqliteStore {
         self.writers.close().await;
     }
 
-    /// The lock file is ours for life.
-    fn ownership(&self) -> watch::Receiver<Ownership> {
-        if self.own.is_some() { watch::channel(Ownership::Held(1)).1 } else { Ownership::never() }
-    }
-
     /// One gateway owns the file: it has nobody to share with.
     fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>> {
         None
     }
 
     /// One file keeps everything, and has no parts to make or drop.
+    async fn upkeep(&self, _: Timestamp, _: Option<u32>) -> Result<Maintained, StoreError> {
+        Ok(Maintained::default())
+    }
+
     async fn maintain(&self, _: Timestamp, _: Option<u32>) -> Result<Maintained, StoreError> {
         Ok(Maintained::default())
     }

@@ -2,19 +2,21 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use ledger::{Lease, LeaseGrant, Limit, Reach, Share, StoreError, Timestamp, UsageEvent};
+use ledger::{Lease, LeaseGrant, LeaseUsed, Limit, Reach, Share, StoreError, Timestamp, UsageEvent};
+use tokio::sync::broadcast;
 
 use super::*;
 
 /// A store for one account: the rule of `LeaseRequest::decide`, and nothing of time.
-#[derive(Default)]
 struct FakeStore {
     rows: Mutex<BTreeMap<InstanceId, Row>>,
     asks: Mutex<HashSet<InstanceId>>,
     statements: AtomicU64,
     down: AtomicBool,
     limit: Mutex<i64>,
-    news: Notify,
+    spent: Mutex<BTreeMap<InstanceId, Share>>,
+    news: broadcast::Sender<LeaseNews>,
+    listeners: Mutex<BTreeMap<InstanceId, broadcast::Receiver<LeaseNews>>>,
 }
 
 #[derive(Clone, Default)]
@@ -26,11 +28,25 @@ struct Row {
 
 impl FakeStore {
     fn of(limit: i64) -> Arc<Self> {
-        Arc::new(Self { limit: Mutex::new(limit), ..Self::default() })
+        Arc::new(Self {
+            rows: Mutex::default(),
+            asks: Mutex::default(),
+            statements: AtomicU64::new(0),
+            down: AtomicBool::new(false),
+            limit: Mutex::new(limit),
+            spent: Mutex::default(),
+            news: broadcast::channel(1_000).0,
+            listeners: Mutex::default(),
+        })
     }
 
     fn grant(&self) -> Grant {
         Grant { credits: Limit::Credits(credits(*self.limit.lock())), calls: None }
+    }
+
+    fn told_elsewhere(&self, than: InstanceId) -> Share {
+        let spent = self.spent.lock();
+        spent.iter().filter(|(by, _)| **by != than).fold(Share::ZERO, |sum, (_, spent)| sum.plus(*spent))
     }
 
     fn leased(&self) -> Credits {
@@ -53,7 +69,7 @@ impl FakeStore {
             asks.remove(&instance);
         } else {
             asks.insert(instance);
-            self.news.notify_waiters();
+            let _ = self.news.send(LeaseNews::Asked);
         }
         let silent = others.iter().filter(|row| !row.granted.is_zero()).map(|row| match row.yielded {
             Some(at) => u64::try_from(at.elapsed().as_millis()).unwrap(),
@@ -66,6 +82,7 @@ impl FakeStore {
             lease,
             grant: self.grant(),
             used: Share::ZERO,
+            told_elsewhere: self.told_elsewhere(instance),
             leased_elsewhere: elsewhere,
             silent_ms: silent.max().unwrap_or(0),
             asked: asks.iter().any(|asker| *asker != instance),
@@ -92,8 +109,32 @@ impl LeaseStore for FakeStore {
         Ok(if asked { vec![key()] } else { Vec::new() })
     }
 
-    async fn asked_soon(&self) {
-        self.news.notified().await;
+    async fn tell(&self, instance: InstanceId, spent: &[(LeaseKey, Share)]) -> Result<Vec<LeaseUsed>, StoreError> {
+        let mut is_news = spent.is_empty();
+        let of = |(key, spent): &(LeaseKey, Share)| {
+            is_news |= self.spent.lock().insert(instance, *spent) != Some(*spent);
+            let told_elsewhere = self.told_elsewhere(instance);
+            LeaseUsed { key: key.clone(), used: Share::ZERO, told_elsewhere, charged: Share::ZERO }
+        };
+        let all = spent.iter().map(of).collect();
+        if is_news {
+            let _ = self.news.send(LeaseNews::Told(instance, spent.iter().map(|(key, _)| key.clone()).collect()));
+        }
+        Ok(all)
+    }
+
+    async fn news(&self, instance: InstanceId) -> LeaseNews {
+        let known = self.listeners.lock().remove(&instance);
+        let mut news = known.unwrap_or_else(|| self.news.subscribe());
+        loop {
+            match news.recv().await.unwrap() {
+                LeaseNews::Told(by, _) if by == instance => {}
+                heard => {
+                    self.listeners.lock().insert(instance, news);
+                    return heard;
+                }
+            }
+        }
     }
 
     async fn reclaim(&self) -> Result<u64, StoreError> {
@@ -197,4 +238,28 @@ async fn a_lowered_limit_takes_ready_credit_back() {
     assert!(gateways[1].open(key(), credits(11), store.grant()).await.is_err());
     assert!(gateways[1].open(key(), credits(10), store.grant()).await.is_ok());
     held.void();
+}
+
+#[tokio::test]
+async fn what_one_gateway_charged_is_counted_by_the_others_before_any_store_applied_it() {
+    let store = FakeStore::of(1_000);
+    let (gateways, _running) = gateways(&store, 3);
+    let id = key().organization_id;
+    for call in 1..=9 {
+        let leases = &gateways[usize::try_from(call).unwrap() % 3];
+        let hold = leases.open(key(), credits(5), store.grant()).await.unwrap();
+        hold.capture(credits(5));
+        leases.charged(&id, key().period);
+        let all_know = || {
+            let books = gateways.iter().filter_map(|leases| leases.book(&id, key().period));
+            books.map(|book| book.snapshot().used).all(|used| used == credits(5 * call))
+        };
+        timeout(Duration::from_secs(1), async {
+            while !all_know() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("not everybody knows of call {call}"));
+    }
 }

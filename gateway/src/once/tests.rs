@@ -51,6 +51,7 @@ impl Shared {
             request_id: "req".parse().unwrap(),
             endpoint: "/a".into(),
             upstream_status: None,
+            adjustment: None,
         };
         assert_eq!(self.store.apply(&[event]).await.unwrap(), 1);
     }

@@ -1,5 +1,7 @@
 //! Server-sent events: each passes at once; at the end the hold is settled and our one `usage` event is added.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header;
 use payload::content::Gunzip;
@@ -34,7 +36,12 @@ pub(super) async fn deliver(
     let opening = stream_header(session, call, &header, &hold, events.readable())?;
     let mut client = Client::new(session);
     client.header(opening, false).await;
+    let (began, duration) = (Instant::now(), gateway.rules.load().limits.stream_duration);
     let ended = loop {
+        if began.elapsed() > duration {
+            tracing::warn!(request_id = %call.request_id, "a stream outlasted limits.stream_duration and is cut");
+            break Err(NoAnswer::broken(true));
+        }
         match body.next(gateway).await {
             Ok(Some(piece)) => {
                 ending.response_bytes = ending.response_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));

@@ -132,6 +132,7 @@ pub(super) fn event(n: i64) -> UsageEvent {
         request_id: format!("request-{n}").parse().unwrap(),
         endpoint: "/api/organizations/{orgId}/structuring/analyze-pain-points".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 
@@ -256,6 +257,15 @@ impl Disk for TestDisk {
         // Kept open, so that a file that was removed meanwhile can still be synced.
         let file = File::options().append(true).open(path)?;
         Ok(Arc::new(TestFile { file, synced: AtomicU64::new(0), faults: Arc::clone(&self.0) }))
+    }
+
+    /// Its files grow, so that what a disk does with their ends can be played.
+    fn fill(&self, _path: &Path, _bytes: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn adopt(&self, _filled: &Path, _path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {

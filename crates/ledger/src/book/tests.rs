@@ -75,6 +75,24 @@ fn five_hundred_threads_at_a_balance_for_twenty_take_exactly_twenty() {
     assert_eq!(book.snapshot().used, credits(560));
 }
 
+#[test]
+fn what_adjustments_make_counts_once_however_often_it_is_told() {
+    let balance = Balance { used: credits(90), adjusted: credits(-5), ..Balance::default() };
+    let book = Book::of(balance);
+    let hold = book.open(credits(10), grant(100)).unwrap();
+    for _ in 0..2 {
+        book.adjusted(credits(-25));
+        assert_eq!((book.snapshot().used, book.snapshot().held), (credits(70), credits(10)));
+    }
+    assert!(book.open(Credits::from_micros(20_000_001), grant(100)).is_err());
+    drop(book.open(credits(20), grant(100)).unwrap());
+    // Below nothing, more remains than the limit.
+    book.adjusted(credits(-125));
+    assert_eq!(hold.capture(credits(10)).used, credits(-20));
+    assert!(book.open(Credits::from_micros(120_000_001), grant(100)).is_err());
+    assert!(book.open(credits(120), grant(100)).is_ok());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Open(i64),

@@ -4,7 +4,7 @@
 
 use super::pace::Pace;
 use super::share::{Reach, Share};
-use super::{LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms};
+use super::{LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed};
 use crate::{Credits, Grant, Uptime};
 
 /// The request whose answer a call waits for.
@@ -37,6 +37,8 @@ pub(crate) struct Allowance {
     not_before: Uptime,
     polls_at: Uptime,
     yielded_at: Option<Uptime>,
+    /// When what all used was last asked for.
+    used_asked_at: Uptime,
     limited: bool,
     pace: Pace,
 }
@@ -100,6 +102,7 @@ impl Allowance {
             not_before: Uptime::ZERO,
             polls_at: Uptime::ZERO,
             yielded_at: None,
+            used_asked_at: Uptime::ZERO,
             limited: false,
             pace: Pace::default(),
         }
@@ -231,9 +234,10 @@ impl Allowance {
         self.answer.is_some_and(|answer| !answer.reach.covers(self.granted))
     }
 
-    /// The store's answer. One to a request that was given up is ignored: the next one says it again.
-    pub(crate) fn answered(&mut self, grant: &LeaseGrant, held: Share) {
-        let Some(sent) = self.sent.filter(|_| grant.lease.epoch == self.epoch) else { return };
+    /// The store's answer; when its request was sent. One to a request that was given up is ignored: the next one says
+    /// it again.
+    pub(crate) fn answered(&mut self, grant: &LeaseGrant, held: Share) -> Option<Uptime> {
+        let sent = self.sent.filter(|_| grant.lease.epoch == self.epoch)?;
         let (lease, terms) = (&grant.lease, &self.terms);
         self.sent = None;
         self.granted = lease.granted;
@@ -258,6 +262,16 @@ impl Allowance {
         if grant.asked {
             self.asked(sent.at);
         }
+        Some(sent.at)
+    }
+
+    /// What all instances used, this one's charges that the store lacks included; nothing where newer news came before.
+    pub(crate) fn all_used(&mut self, all: &LeaseUsed, asked: Uptime) -> Option<Share> {
+        if asked < self.used_asked_at {
+            return None;
+        }
+        self.used_asked_at = asked;
+        Some(all.used.plus(all.told_elsewhere).plus(self.spent.less(all.charged)))
     }
 
     /// The fate of the request with this number is unknown, or it failed.

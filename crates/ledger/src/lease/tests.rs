@@ -28,6 +28,7 @@ fn answer(request: &LeaseRequest, limit: i64, elsewhere: i64) -> LeaseGrant {
         lease: Lease { epoch: request.epoch, granted, charged: Share::ZERO, expires_at },
         grant: grant(limit),
         used: Share::ZERO,
+        told_elsewhere: Share::ZERO,
         leased_elsewhere,
         silent_ms: u64::MAX,
         asked: false,

@@ -195,6 +195,7 @@ impl Database {
             lease,
             grant: self.grant,
             used: self.used[account],
+            told_elsewhere: Share::ZERO,
             leased_elsewhere: elsewhere,
             silent_ms: u64::try_from(silent.unwrap_or(0)).unwrap_or(0),
             asked: self.is_asked(life, account),

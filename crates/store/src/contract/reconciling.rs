@@ -13,7 +13,7 @@ fn november() -> Period {
 }
 
 fn balance(used: i64, events: u64, calls: u64) -> Balance {
-    Balance { used: Credits::from_micros(used), events, calls }
+    Balance { used: Credits::from_micros(used), events, calls, ..Balance::default() }
 }
 
 /// Three organisations in November, one of them in October too; one call was not captured.
@@ -69,7 +69,7 @@ pub(super) async fn books_that_are_sound_show_no_difference(fresh: Fresh) {
 const MEDDLED: &str = "
     UPDATE balances SET used_micros = used_micros + 7 WHERE organization_id = 'acme' AND period_start_ms = 1793491200000;
     DELETE FROM balances WHERE organization_id = 'gamma';
-    INSERT INTO balances VALUES ('nobody', 1793491200000, 9, 1, 1);
+    INSERT INTO balances VALUES ('nobody', 1793491200000, 9, 1, 1, 0);
     DELETE FROM daily_rollups WHERE organization_id = 'acme' AND user_id = 'alan';
     UPDATE daily_rollups SET events = events + 1 WHERE organization_id = 'beta';
     INSERT INTO daily_rollups VALUES ('nobody', 1793491200000, 'x', 'nora', 9, 1)";
@@ -112,8 +112,11 @@ pub(super) async fn a_repair_writes_the_books_anew_and_leaves_an_audit_entry(fre
     let entry = fresh.store.audit(&id("acme"), None, 1).await.unwrap().remove(0);
     assert_eq!((entry.action.as_str(), entry.target.as_str()), ("books.repair", "period:2026-11"));
     let values = [entry.old_value, entry.new_value].map(|value| value.to_string());
-    assert_eq!(values[0], r#"{"calls":2,"events":2,"rollupCredits":0,"rollupEvents":0,"used":0.000327}"#);
-    assert_eq!(values[1], r#"{"calls":2,"events":2,"rollupCredits":0.0003,"rollupEvents":1,"used":0.00032}"#);
+    assert_eq!(values[0], r#"{"adjusted":0,"calls":2,"events":2,"rollupCredits":0,"rollupEvents":0,"used":0.000327}"#);
+    assert_eq!(
+        values[1],
+        r#"{"adjusted":0,"calls":2,"events":2,"rollupCredits":0.0003,"rollupEvents":1,"used":0.00032}"#
+    );
 }
 
 /// Adds events, some at a time, until it has added so many.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Balance, MonthlyUsage, OrganizationId, Outcome, Period, StoreError, Timestamp, UsageEvent};
+use ledger::{Balance, Credits, MonthlyUsage, OrganizationId, Outcome, Period, StoreError, Timestamp, UsageEvent};
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
 use super::{count, credits};
@@ -14,8 +14,9 @@ const INTO_BALANCES: &str = "INSERT INTO balances (organization_id, period_start
 const MOVED: &str = "ON CONFLICT (organization_id, period_start_ms) DO UPDATE SET
     used_micros = balances.used_micros + excluded.used_micros, events = balances.events + excluded.events,
     calls = balances.calls + excluded.calls";
-const FIND_BALANCE: &str =
-    "SELECT used_micros, events, calls FROM balances WHERE organization_id = $1 AND period_start_ms = $2";
+const FIND_BALANCE: &str = "SELECT used_micros, events, calls, adjusted_micros FROM balances WHERE organization_id = $1 AND period_start_ms = $2";
+const ADD_ADJUSTED: &str = "UPDATE balances SET adjusted_micros = adjusted_micros + $3
+    WHERE organization_id = $1 AND period_start_ms = $2";
 const LIST_BALANCES: &str = "SELECT period_start_ms, used_micros, events FROM balances
     WHERE organization_id = $1 AND period_start_ms BETWEEN $2 AND $3";
 
@@ -77,7 +78,20 @@ where
             used: credits(row.try_get(0).map_err(from_driver)?),
             events: count(row.try_get(1).map_err(from_driver)?)?,
             calls: count(row.try_get(2).map_err(from_driver)?)?,
+            adjusted: credits(row.try_get(3).map_err(from_driver)?),
         })
+    }
+
+    /// Adds to what a balance counts as adjusted; the events themselves are added like all others.
+    pub(crate) async fn add_adjusted(
+        &mut self,
+        of: &OrganizationId,
+        period: Period,
+        amount: Credits,
+    ) -> Result<(), StoreError> {
+        let add = sqlx::query(ADD_ADJUSTED).bind(of.as_str()).bind(period.start().millis()).bind(amount.micros());
+        add.execute(&mut *self.0).await.map_err(from_driver)?;
+        Ok(())
     }
 
     /// The periods `first` to `last`, with zeros where nothing happened.

@@ -23,7 +23,8 @@ const NEXT_ORGANIZATION: &str = "SELECT MIN(organization_id) FROM (
     UNION ALL SELECT MIN(organization_id) FROM daily_rollups
         WHERE organization_id > $1 AND day_start_ms >= $2 AND day_start_ms < $3) AS names";
 const SUM_EVENTS: &str = "SELECT CAST(COALESCE(SUM(credits_micros), 0) AS BIGINT), COUNT(*),
-    COUNT(CASE WHEN outcome = 'captured' THEN 1 END)
+    COUNT(CASE WHEN outcome = 'captured' THEN 1 END),
+    CAST(COALESCE(SUM(CASE WHEN outcome = 'adjusted' THEN credits_micros END), 0) AS BIGINT)
     FROM usage_events WHERE organization_id = $1 AND occurred_at_ms >= $2 AND occurred_at_ms < $3";
 
 /// What the rollups of an organisation must be. One text, so that comparison and repair cannot differ. The time of an
@@ -60,8 +61,8 @@ const REBUILD_ROLLUPS: &str = concat!(
 const CLAIM_BALANCE: &str = "INSERT INTO balances (organization_id, period_start_ms, used_micros, events, calls)
     VALUES ($1, $2, 0, 0, 0)
     ON CONFLICT (organization_id, period_start_ms) DO UPDATE SET used_micros = balances.used_micros
-    RETURNING used_micros, events, calls";
-const SET_BALANCE: &str = "UPDATE balances SET used_micros = $3, events = $4, calls = $5
+    RETURNING used_micros, events, calls, adjusted_micros";
+const SET_BALANCE: &str = "UPDATE balances SET used_micros = $3, events = $4, calls = $5, adjusted_micros = $6
     WHERE organization_id = $1 AND period_start_ms = $2";
 
 /// Sums of usage events beside what is stored, on an open connection.
@@ -134,7 +135,7 @@ where
     ) -> Result<(), StoreError> {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let set = sqlx::query(SET_BALANCE).bind(of.as_str()).bind(period.start().millis());
-        let set = set.bind(to.used.micros()).bind(number(to.events)).bind(number(to.calls));
+        let set = set.bind(to.used.micros()).bind(number(to.events)).bind(number(to.calls)).bind(to.adjusted.micros());
         set.execute(&mut *self.0).await.map_err(from_driver)?;
         Ok(())
     }
@@ -154,6 +155,7 @@ where
             used: credits(row.try_get(0).map_err(from_driver)?),
             events: count(row.try_get(1).map_err(from_driver)?)?,
             calls: count(row.try_get(2).map_err(from_driver)?)?,
+            adjusted: credits(row.try_get(3).map_err(from_driver)?),
         })
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Locks are taken in one order everywhere: balances by key, then leases by key.
 
+mod news;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -13,10 +14,13 @@ mod tests;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{InstanceId, LeaseGrant, LeaseKey, LeaseRequest, LeaseStore, LeaseTerms, StoreError, UsageEvent};
-use sqlx::postgres::{PgConnection, PgListener, PgPool};
-use tokio::sync::Mutex;
+use ledger::{
+    InstanceId, LeaseGrant, LeaseKey, LeaseNews, LeaseRequest, LeaseStore, LeaseTerms, LeaseUsed, Share, StoreError,
+    UsageEvent,
+};
+use sqlx::postgres::PgConnection;
 
+pub(super) use self::news::News;
 use super::PostgresStore;
 use crate::dialect::Dialect as _;
 use crate::error::from_driver;
@@ -24,8 +28,6 @@ use crate::ops::balances;
 use crate::sql_store::commit;
 use crate::usage::{Asking, add_all};
 
-/// Where asks are announced.
-const CHANNEL: &str = "gateway_lease_asks";
 /// The wait after a failed attempt to listen.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -64,43 +66,6 @@ const RECLAIM: &str = "WITH now AS (SELECT (extract(epoch FROM clock_timestamp()
 const RETIRE_LEASES: &str = "DELETE FROM leases WHERE instance_id = $1";
 const RETIRE_ASKS: &str = "DELETE FROM lease_asks WHERE instance_id = $1";
 
-/// Hears of asks on a connection of its own, opened when somebody first listens.
-#[derive(Debug)]
-pub(super) struct Asks {
-    pool: PgPool,
-    listener: Mutex<Option<PgListener>>,
-}
-
-impl Asks {
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool, listener: Mutex::new(None) }
-    }
-
-    /// Stops listening.
-    pub(super) async fn close(&self) {
-        drop(self.listener.lock().await.take());
-        self.pool.close().await;
-    }
-
-    async fn heard(&self) -> Result<(), sqlx::Error> {
-        let mut listener = self.listener.lock().await;
-        let listening = match &mut *listener {
-            Some(listening) => listening,
-            none => {
-                let mut new = PgListener::connect_with(&self.pool).await?;
-                new.listen(CHANNEL).await?;
-                none.insert(new)
-            }
-        };
-        // A connection that broke may have missed something: that is news too.
-        let heard = listening.try_recv().await.map(drop);
-        if heard.is_err() {
-            *listener = None;
-        }
-        heard
-    }
-}
-
 #[async_trait]
 impl LeaseStore for PostgresStore {
     async fn apply_leased(&self, instance: InstanceId, events: &[UsageEvent]) -> Result<u64, StoreError> {
@@ -133,9 +98,18 @@ impl LeaseStore for PostgresStore {
         .await
     }
 
-    async fn asked_soon(&self) {
-        if self.own.asks.heard().await.is_err() {
-            tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
+    async fn tell(&self, instance: InstanceId, spent: &[(LeaseKey, Share)]) -> Result<Vec<LeaseUsed>, StoreError> {
+        self.within(self.own.news.tell(instance, spent)).await
+    }
+
+    async fn news(&self, instance: InstanceId) -> LeaseNews {
+        match self.own.news.heard(instance).await {
+            Ok(news) => news,
+            Err(_broken) => {
+                tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
+                // What was said meanwhile was missed.
+                LeaseNews::Asked
+            }
         }
     }
 

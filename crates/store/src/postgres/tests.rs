@@ -1,4 +1,4 @@
-//! What only this database does: partitions, ownership by connection, and what happens when it fails.
+//! What only this database does: partitions, and what happens when it fails.
 
 mod stalled;
 
@@ -10,7 +10,7 @@ use ledger::{Outcome, Period, PluginIdentity, Signals, StoreError, Timestamp, Us
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::dialect::Dialect;
-use crate::{Maintained, Occupancy, Options, Ownership, Store, open};
+use crate::{Maintained, Occupancy, Options, Store, open};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -42,6 +42,7 @@ pub(super) fn event(organization: &str, when: &str) -> UsageEvent {
         request_id: "req_1".parse().unwrap(),
         endpoint: "/x".into(),
         upstream_status: Some(200),
+        adjustment: None,
     }
 }
 
@@ -69,13 +70,19 @@ async fn partitions(database: &TestDatabase) -> Vec<String> {
 async fn months_are_made_ahead_and_old_ones_dropped() {
     let database = TestDatabase::new().await.unwrap();
     let store = opened(&database, Occupancy::Companion).await;
-    let made = store.maintain(at("2026-11-24T08:00:00Z"), None).await.unwrap();
-    assert_eq!(made.made, [month("2026-11"), month("2026-12"), month("2027-01")]);
+    let ahead = Maintained { made: ["2026-11", "2026-12", "2027-01"].map(month).to_vec(), dropped: Vec::new() };
+    // Whoever only asks what would be done does nothing.
+    for _ in 0..2 {
+        assert_eq!(store.upkeep(at("2026-11-24T08:00:00Z"), None).await.unwrap(), ahead);
+    }
+    assert_eq!(store.maintain(at("2026-11-24T08:00:00Z"), None).await.unwrap(), ahead);
     assert_eq!(store.maintain(at("2026-11-25T08:00:00Z"), None).await.unwrap(), Maintained::default());
     let old = event("acme", "2026-08-31T23:59:59.999Z");
     let kept = event("acme", "2026-09-01T00:00:00Z");
     assert_eq!(store.apply(&[old.clone(), kept.clone()]).await.unwrap(), 2);
+    let would = store.upkeep(at("2026-11-30T23:59:59Z"), Some(2)).await.unwrap();
     let done = store.maintain(at("2026-11-30T23:59:59Z"), Some(2)).await.unwrap();
+    assert_eq!(would, done);
     assert_eq!(done, Maintained { made: Vec::new(), dropped: vec![month("2026-08")] });
     assert_eq!(store.event(&old.organization_id, old.id).await.unwrap(), None);
     assert_eq!(store.event(&kept.organization_id, kept.id).await.unwrap(), Some(kept.clone()));
@@ -253,21 +260,6 @@ async fn a_lock_that_somebody_keeps_is_not_waited_for_without_end() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     keeping.rollback().await.unwrap();
     assert_eq!(store.apply(&events).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn ownership_ends_with_its_connection_and_is_taken_again() {
-    let database = TestDatabase::new().await.unwrap();
-    let owner = opened(&database, Occupancy::Gateway).await;
-    let mut ownership = owner.ownership();
-    database.close_to_all().await.unwrap();
-    ownership.wait_for(|now| *now == Ownership::Lost).await.unwrap();
-    database.open_to_all().await.unwrap();
-    ownership.wait_for(|now| *now == Ownership::Held(2)).await.unwrap();
-    owner.close().await;
-    assert_eq!(*ownership.borrow(), Ownership::Lost);
-    // Whoever is next takes it, and the one before does not come back.
-    opened(&database, Occupancy::Gateway).await;
 }
 
 #[tokio::test]

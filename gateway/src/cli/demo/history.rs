@@ -88,6 +88,7 @@ fn event(
         request_id: "req_demo".parse()?,
         endpoint: "/api/organizations/{orgId}/demo".into(),
         upstream_status: Some(200),
+        adjustment: None,
     })
 }
 

@@ -28,7 +28,7 @@ struct Books {
 
 impl Books {
     fn new(mends: bool) -> Self {
-        let balance = |used, events| Balance { used: whole(used), events, calls: events };
+        let balance = |used, events| Balance { used: whole(used), events, calls: events, ..Balance::default() };
         let sum = |credits, events| RollupSum { credits: whole(credits), events };
         let rollup = |organization: &str, by_events, stored| {
             Difference::Rollup(RollupDifference {
@@ -69,7 +69,7 @@ impl Reconciliation for Books {
         if period == id("2026-10") {
             return Ok(Compared::default());
         }
-        let by_events = Balance { used: whole(35), events: 4, calls: 4 };
+        let by_events = Balance { used: whole(35), events: 4, calls: 4, ..Balance::default() };
         if period == id("2026-11") {
             let wrong = self.wrong.lock().clone();
             wrong.into_iter().filter(|wrong| of.is_none_or(|of| of == wrong.organization_id())).for_each(tell);

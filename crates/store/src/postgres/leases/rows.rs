@@ -8,7 +8,8 @@ use ledger::{
 };
 use sqlx::postgres::PgConnection;
 
-use super::{CHANNEL, millis};
+use super::millis;
+use super::news::CHANNEL_OF_ASKS;
 use crate::error::{damaged, from_driver};
 
 /// The accounts of a request, each with a balance to lock.
@@ -18,7 +19,7 @@ const LOCK: &str = "SELECT b.organization_id, b.period_start_ms, b.used_micros, 
     JOIN UNNEST($1::text[], $2::bigint[]) AS k (o, p) ON b.organization_id = k.o AND b.period_start_ms = k.p
     ORDER BY 1, 2 FOR NO KEY UPDATE OF b";
 const LEASES: &str = "SELECT l.organization_id, l.period_start_ms, l.instance_id, l.granted_micros, l.granted_calls,
-    l.charged_micros, l.charged_calls, l.epoch, l.yielded_at_ms FROM leases l
+    l.charged_micros, l.charged_calls, l.spent_micros, l.spent_calls, l.epoch, l.yielded_at_ms FROM leases l
     JOIN UNNEST($1::text[], $2::bigint[]) AS k (o, p) ON l.organization_id = k.o AND l.period_start_ms = k.p
     ORDER BY 1, 2, 3 FOR UPDATE OF l";
 const ASKS: &str = "SELECT a.organization_id, a.period_start_ms, a.instance_id, a.expires_at_ms FROM lease_asks a
@@ -54,6 +55,8 @@ struct Account {
 struct Row {
     granted: Share,
     charged: Share,
+    /// As it last told.
+    spent: Share,
     epoch: i64,
     yielded_at: i64,
 }
@@ -64,7 +67,7 @@ impl Row {
     }
 }
 
-type Key = (String, i64);
+pub(super) type Key = (String, i64);
 
 /// The statements of one renewal, in the transaction that the caller began.
 pub(super) async fn renew(
@@ -110,11 +113,13 @@ fn decide(
     now: i64,
     terms: LeaseTerms,
 ) -> Option<(LeaseGrant, bool)> {
-    let elsewhere = account.leases.iter().filter(|(other, row)| *other != name && !row.amount().is_zero());
-    let (mut leased, mut silent) = (Share::ZERO, 0);
-    for (_, row) in elsewhere {
-        leased = leased.plus(row.amount());
-        silent = silent.max(now.saturating_sub(row.yielded_at));
+    let (mut leased, mut told, mut silent) = (Share::ZERO, Share::ZERO, 0);
+    for (_, row) in account.leases.iter().filter(|(other, _)| *other != name) {
+        told = told.plus(row.spent.less(row.charged));
+        if !row.amount().is_zero() {
+            leased = leased.plus(row.amount());
+            silent = silent.max(now.saturating_sub(row.yielded_at));
+        }
     }
     let latest = now.saturating_add(millis(terms.ask_ttl_ms));
     let asked = account.asks.iter().any(|(other, until)| other != name && *until > now && *until <= latest);
@@ -136,6 +141,7 @@ fn decide(
         lease,
         grant,
         used: account.used,
+        told_elsewhere: told,
         leased_elsewhere: leased,
         silent_ms: u64::try_from(silent).unwrap_or(0),
         asked,
@@ -171,14 +177,17 @@ async fn read(
     keys: &BTreeSet<Key>,
     accounts: &mut BTreeMap<Key, Account>,
 ) -> Result<(), StoreError> {
-    type Stored = (String, i64, String, i64, i64, i64, i64, i64, i64);
+    type Stored = (String, i64, String, i64, i64, i64, i64, i64, i64, i64, i64);
     let (organizations, periods) = columns(keys);
     let leases = sqlx::query_as(LEASES).bind(&organizations).bind(&periods);
     let leases: Vec<Stored> = leases.fetch_all(&mut *connection).await.map_err(from_driver)?;
-    for (organization, period, instance, granted, granted_calls, charged, charged_calls, epoch, yielded_at) in leases {
-        let (granted, charged) = (share(granted, granted_calls)?, share(charged, charged_calls)?);
+    for (organization, period, instance, granted, calls, charged, charged_calls, spent, spent_calls, epoch, at) in
+        leases
+    {
+        let (granted, charged) = (share(granted, calls)?, share(charged, charged_calls)?);
+        let row = Row { granted, charged, spent: share(spent, spent_calls)?, epoch, yielded_at: at };
         if let Some(account) = accounts.get_mut(&(organization, period)) {
-            account.leases.insert(instance, Row { granted, charged, epoch, yielded_at });
+            account.leases.insert(instance, row);
         }
     }
     let asks = sqlx::query_as(ASKS).bind(&organizations).bind(&periods);
@@ -250,14 +259,14 @@ async fn put_asks(
         let (organizations, periods) = columns(unmet);
         let ask = sqlx::query(PUT_ASKS).bind(name).bind(until).bind(organizations).bind(periods);
         ask.execute(&mut *connection).await.map_err(from_driver)?;
-        let tell = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL);
+        let tell = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL_OF_ASKS);
         tell.execute(connection).await.map_err(from_driver)?;
     }
     Ok(())
 }
 
 /// A key as the tables have it.
-fn of(key: &LeaseKey) -> Key {
+pub(super) fn of(key: &LeaseKey) -> Key {
     (key.organization_id.as_str().to_owned(), key.period.start().millis())
 }
 
@@ -267,11 +276,11 @@ pub(super) fn key(organization: &str, period_start: i64) -> Result<LeaseKey, Sto
     Ok(LeaseKey { organization_id, period: Period::of(Timestamp::from_millis(period_start)) })
 }
 
-fn columns(keys: &BTreeSet<Key>) -> (Vec<String>, Vec<i64>) {
+pub(super) fn columns(keys: &BTreeSet<Key>) -> (Vec<String>, Vec<i64>) {
     keys.iter().cloned().unzip()
 }
 
-fn share(micros: i64, calls: i64) -> Result<Share, StoreError> {
+pub(super) fn share(micros: i64, calls: i64) -> Result<Share, StoreError> {
     let calls = u64::try_from(calls).map_err(|error| damaged("count of calls", error))?;
     Ok(Share { credits: Credits::from_micros(micros), calls })
 }

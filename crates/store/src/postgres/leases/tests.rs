@@ -163,7 +163,7 @@ async fn who_lacks_credit_is_heard_by_those_who_have_it() {
     scene.renew(rich, request(1, 0, 100)).await;
     let hearing = {
         let leases = Arc::clone(&scene.leases);
-        tokio::spawn(async move { leases.asked_soon().await })
+        tokio::spawn(async move { leases.news(instance()).await })
     };
     // The listener may not listen yet when the first ask is made: the poor one asks until it is heard.
     let mut epoch = 1;
@@ -276,4 +276,56 @@ async fn whatever_happens_at_once_the_sum_stays_within_the_limit_and_nobody_wait
     let used = number(&scene.database, "SELECT used_micros FROM balances WHERE organization_id = 'acme'").await;
     let charged = number(&scene.database, "SELECT SUM(charged_micros)::bigint FROM leases").await;
     assert_eq!((used, charged), (i64::try_from(applied).unwrap(), used));
+}
+
+#[tokio::test]
+async fn what_others_charged_is_heard_of_before_it_is_applied_and_counted_once_after() {
+    let scene = Scene::with(100).await;
+    let (one, other) = (instance(), instance());
+    for who in [one, other] {
+        scene.renew(who, request(1, 0, 10)).await;
+    }
+    let told = scene.leases.tell(one, &[(key("acme"), share(3, 3))]).await.unwrap();
+    assert_eq!((told[0].used, told[0].told_elsewhere, told[0].charged), (Share::ZERO, Share::ZERO, Share::ZERO));
+    let all = async || {
+        let heard = scene.leases.tell(other, &[(key("acme"), Share::ZERO)]).await.unwrap().remove(0);
+        let granted = scene.renew(other, request(next_epoch(), 0, 10)).await;
+        assert_eq!((granted.used, granted.told_elsewhere), (heard.used, heard.told_elsewhere));
+        (micros(heard.used), micros(heard.told_elsewhere))
+    };
+    assert_eq!(all().await, (0, 3));
+    let events: Vec<_> = (0..2).map(|_| event("acme", "2026-11-24T08:00:00Z")).collect();
+    scene.leases.apply_leased(one, &events).await.unwrap();
+    assert_eq!(all().await, (2, 1));
+    // An old tell that comes late changes nothing.
+    scene.leases.tell(one, &[(key("acme"), share(1, 1))]).await.unwrap();
+    assert_eq!(all().await, (2, 1));
+    scene.leases.apply_leased(one, &[event("acme", "2026-11-24T08:00:00Z")]).await.unwrap();
+    assert_eq!(all().await, (3, 0));
+    assert_eq!(micros(scene.leases.tell(one, &[(key("acme"), share(3, 3))]).await.unwrap()[0].charged), 3);
+    assert_eq!(scene.leases.tell(one, &[(key("nobody"), share(3, 3))]).await.unwrap()[0].used, Share::ZERO);
+}
+
+/// A number that no request of the scene had before.
+fn next_epoch() -> i64 {
+    static LAST: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(1);
+    LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+}
+
+#[tokio::test]
+async fn instances_hear_of_each_other_and_not_of_themselves() {
+    let scene = Scene::with(100).await;
+    let (one, other) = (instance(), instance());
+    scene.renew(one, request(1, 0, 10)).await;
+    let hearing = scene.leases.news(other);
+    let telling = async {
+        // Whoever listens late has missed what was said before: it is said until it is heard.
+        for spent in 1.. {
+            scene.leases.tell(other, &[]).await.unwrap();
+            scene.leases.tell(one, &[(key("acme"), share(spent, 1))]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let heard = tokio::select! { heard = hearing => heard, () = telling => unreachable!() };
+    assert_eq!(heard, ledger::LeaseNews::Told(one, vec![key("acme")]));
 }

@@ -1,0 +1,4 @@
+-- What each instance charged, applied or not, as it last told: it decides about nothing, and lets the others say what is left.
+
+ALTER TABLE leases ADD COLUMN spent_micros BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN spent_calls  BIGINT NOT NULL DEFAULT 0;
