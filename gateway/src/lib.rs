@@ -48,10 +48,12 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
+mod probe;
 mod serve;
 mod uptime;
 
 pub mod cli;
 
 pub use options::Options;
+pub use probe::{PathReading, read_path};
 pub use serve::{Running, StartError, start};

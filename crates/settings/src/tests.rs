@@ -226,6 +226,8 @@ fn what_is_no_toml_says_its_line() {
         assert!(faults.starts_with(said) && faults.contains("; allowed: "), "{faults}");
         assert!(!faults.contains("hush") && faults.lines().count() == 1, "{faults}");
     }
+    let key = faults(&format!("{SHORTEST}\n[server]\n\"a\\n\\u0000\" = 1\n"));
+    assert!(key.contains(": server.a\u{fffd}\u{fffd}: is unknown") && key.lines().count() == 1, "{key}");
     let missing = load(Path::new("/nowhere/gateway.toml"), []).unwrap_err().to_string();
     assert!(missing.starts_with("/nowhere/gateway.toml: "), "{missing}");
 }
