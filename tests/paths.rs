@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Answer, Connection, Gate, World, diagnosis_path};
+use crate::world::{Answer, Connection, Gate, OPERATOR, OWNER, World, diagnosis_path};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_could_be_read_as_another_reaches_nobody() {
@@ -166,5 +166,20 @@ async fn a_large_download_and_a_large_upload_pass_as_they_come() {
         assert_eq!(request.send().await.status, 200);
         assert!(world.backend.last().body == large);
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_paths_are_ours_even_where_there_is_nothing() {
+    let world = World::start().await;
+    for path in ["/api/admin", "/api/admin/x", "/api/admin/organizations", "/api/admin/a/b/c/d/e?f=g"] {
+        for method in ["GET", "POST", "DELETE"] {
+            let as_somebody = |user: &str| world.request(method, path).by(&world.credential(user));
+            assert_eq!(world.request(method, path).send().await.refusal().0, 401, "{method} {path}");
+            assert_eq!(as_somebody(OWNER).send().await.refusal().0, 403, "{method} {path}");
+            assert_eq!(as_somebody(OPERATOR).send().await.refusal().0, 404, "{method} {path}");
+        }
+    }
+    assert_eq!(world.backend.requests(), 0, "the backend hears of none of them");
     world.end().await;
 }

@@ -1,6 +1,6 @@
 //! HTTP's own rules: connections that close, requests without a host, `HEAD`.
 
-use crate::world::{Answer, Connection, OPERATOR, OWNER, World, diagnosis_path};
+use crate::world::{Answer, Connection, Gate, OPERATOR, OWNER, World, diagnosis_path};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_client_sees_its_connection_close_unless_it_asks_to_keep_it() {
@@ -81,5 +81,19 @@ async fn head_says_the_length_that_get_would_have() {
         assert_eq!(get.header("content-length"), Some(get.body.len().to_string().as_str()), "{path}");
         assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_passes_through_does_not_wait_for_its_body() {
+    let world = World::start().await;
+    let gate = Gate::new();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\n";
+    world.backend.answers(Answer::raw(head).after(&gate).then("body"));
+    let request = world.request("GET", "/elsewhere");
+    let mut connection = request.start().await;
+    assert_eq!(connection.head("GET").await.status, 200, "while the body is held back");
+    gate.open();
+    assert_eq!(connection.piece().await, Ok(Some(b"body".to_vec())));
     world.end().await;
 }

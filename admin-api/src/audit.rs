@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use ledger::{Actor, AuditEntry, Timestamp};
-use refusal::Refusal;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,7 +12,8 @@ use utoipa::ToSchema;
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::guard::Membership;
-use crate::query::{Query, wrong};
+use crate::query::Query;
+use refusal::Refusal;
 
 /// Entries a page, at most.
 pub(crate) const LIMIT_MAX: u32 = 100;
@@ -92,11 +92,7 @@ pub(crate) fn page(mut entries: Vec<AuditEntry>, limit: u32) -> AuditAnswer {
 
 /// The cursor that is asked for.
 pub(crate) fn cursor(query: &Query, allowed: &str) -> Result<Option<i64>, Refusal> {
-    let cursor = query.parsed::<i64>("cursor", allowed)?;
-    if cursor.is_some_and(|cursor| cursor < 1) {
-        return Err(wrong("cursor", "no such cursor", allowed));
-    }
-    Ok(cursor)
+    query.place("cursor", allowed)
 }
 
 impl From<AuditEntry> for Entry {

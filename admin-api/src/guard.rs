@@ -104,6 +104,15 @@ pub(crate) async fn pass(
     Ok(next.run(request).await)
 }
 
+/// An operators' path on which there is nothing: only they are told so.
+pub(crate) async fn nothing(State(context): State<Arc<Context>>, headers: HeaderMap) -> Refused {
+    match identify(&context, &headers).await {
+        Ok(identity) if identity.platform_admin => Refusal::NotFound("path").into(),
+        Ok(_) => Refusal::Forbidden.into(),
+        Err(refusal) => refusal.into(),
+    }
+}
+
 async fn identify(context: &Context, headers: &HeaderMap) -> Result<Arc<Identity>, Refusal> {
     let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let (authorizations, cookies) = (all(header::AUTHORIZATION), all(header::COOKIE));

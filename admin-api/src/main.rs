@@ -11,8 +11,8 @@ use clap::Parser;
 use settings::{Log, LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 
-/// The exit status for a configuration that cannot be used (`EX_USAGE` of sysexits).
-const EXIT_BAD_CONFIGURATION: u8 = 64;
+/// The exit status for a configuration or command line that cannot be used (`EX_USAGE` of sysexits).
+const EXIT_UNUSABLE: u8 = 64;
 /// The exit status for a start that failed.
 const EXIT_FAILED: u8 = 1;
 
@@ -21,7 +21,9 @@ const EXAMPLES: &str = "Examples:
   GATEWAY__ADMIN__LISTEN=127.0.0.1:8082 admin-api --config config/gateway.toml    beside a gateway on the same machine
 
 It listens on admin.listen, shares the gateway's database and needs the gateway's configuration.
-Where it serves, set admin.embedded = false for the gateways. They learn of changes within a second.";
+Where it serves, set admin.embedded = false for the gateways. They learn of changes within a second.
+
+Exit status: 0 after a clean stop, 1 for a start that failed, 64 for a command line or configuration that cannot be used.";
 
 /// The admin API alone: usage for an organisation's members; organisations, plans and prices for the operators.
 #[derive(Parser)]
@@ -33,11 +35,18 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) => {
+            // One that cannot be printed has nobody to read it.
+            let _ = why.print();
+            return if why.use_stderr() { EXIT_UNUSABLE.into() } else { ExitCode::SUCCESS };
+        }
+    };
     #[expect(clippy::disallowed_methods, reason = "a binary's start reads the environment, once, here")]
     let settings = match settings::load(&cli.config, std::env::vars()) {
         Ok(settings) => settings,
-        Err(faults) => return end(EXIT_BAD_CONFIGURATION, &faults.to_string()),
+        Err(faults) => return end(EXIT_UNUSABLE, &faults.to_string()),
     };
     start_logging(&settings.log);
     match run(&settings) {
@@ -64,12 +73,14 @@ fn end(status: u8, why: &str) -> ExitCode {
 /// Logs go to standard error: for people at a terminal, one JSON object a line otherwise.
 fn start_logging(log: &Log) {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let at_terminal = std::io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Auto => !at_terminal,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for eyes: in a file they are noise.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(at_terminal).with_writer(std::io::stderr);
     if json {
         lines.json().flatten_event(true).init();
     } else {

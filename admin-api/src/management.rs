@@ -9,7 +9,7 @@ use std::sync::Arc;
 use access::permissions_of;
 use axum::Json;
 use axum::extract::State;
-use ledger::{Changed, OrganizationRecord};
+use ledger::{Changed, OrganizationRecord, Updated};
 use refusal::Refusal;
 
 use crate::advice::{recommendations, warnings};
@@ -51,10 +51,13 @@ pub(crate) async fn update(
     membership: Membership,
     JsonBody(update): JsonBody<Update>,
 ) -> Answer<ManagementAnswer> {
-    let update = update.checked(membership.record.organization.alert_thresholds)?;
+    let update = update.checked()?;
     let change = membership.change(context.clock.now());
-    let changed = context.directory.update_management(membership.id(), &update, &change).await?;
-    changed.ok_or(Refusal::Forbidden)?;
+    match context.directory.update_management(membership.id(), &update, &change).await? {
+        Updated::Organization(_) => {}
+        Updated::Unknown => return Err(Refusal::Forbidden.into()),
+        Updated::CriticalBelowWarning(present) => return Err(update::critical_below_warning(&update, present).into()),
+    }
     context.live.changed(&Changed::Organization(membership.id().clone())).await;
     let record = context.directory.organization(membership.id()).await?.ok_or(Refusal::Forbidden)?;
     let management = management(&context, &membership, &record).await?;

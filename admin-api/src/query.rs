@@ -1,6 +1,6 @@
 //! Query parameters. One that the path does not know, and one that cannot be read, is refused with its name, why, and what is
-//! allowed: a filter that is misspelt must not show everything. An empty one counts as not given: front ends send empty
-//! filters.
+//! allowed: a filter that is misspelt must not show everything. An empty filter counts as not given, because front ends send
+//! empty ones; an empty month, number or cursor is none.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -35,9 +35,14 @@ impl<S: Sync> FromRequestParts<S> for Query {
 impl Query {
     /// Reads the query of a path that knows these parameters.
     pub(crate) fn read(uri: &Uri, known: &[String]) -> Result<Self, Refusal> {
+        in_one_reading(uri.query().unwrap_or_default())?;
         let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(uri);
         let Pairs(pairs) =
             pairs.map_err(|_| Refusal::InvalidRequest("The query is no list of name=value.".to_owned()))?;
+        let control = |text: &String| text.chars().any(char::is_control);
+        if let Some((name, _)) = pairs.iter().find(|(name, value)| control(name) || control(value)) {
+            return Err(wrong(&printable(name), "it has a control character", "none of those"));
+        }
         match pairs.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(Self(pairs)),
             Some((name, _)) if known.is_empty() => Err(wrong(&printable(name), "it is unknown", "none here")),
@@ -55,6 +60,21 @@ impl Query {
         }
     }
 
+    /// The text of a parameter that needs one where it is given.
+    fn value(&self, name: &str, allowed: &str) -> Result<Option<&str>, Refusal> {
+        if self.0.iter().any(|(given, value)| given == name && value.is_empty()) {
+            return Err(wrong(name, "it is empty", allowed));
+        }
+        self.text(name)
+    }
+
+    /// A whole number that stands for a place, such as the cursor that an answer gave.
+    pub(crate) fn place(&self, name: &str, allowed: &str) -> Result<Option<i64>, Refusal> {
+        let Some(text) = self.value(name, allowed)? else { return Ok(None) };
+        let place = text.parse().ok().filter(|place| *place >= 1);
+        place.map(Some).ok_or_else(|| wrong(name, "it is none", allowed))
+    }
+
     /// A parameter read as `T`.
     pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, name: &str, allowed: &str) -> Result<Option<T>, Refusal> {
         let Some(text) = self.text(name)? else { return Ok(None) };
@@ -64,7 +84,7 @@ impl Query {
     /// A whole number from 1 to `most`.
     pub(crate) fn count(&self, name: &str, most: u32, default: u32) -> Result<u32, Refusal> {
         let allowed = format!("a whole number from 1 to {most}");
-        let Some(text) = self.text(name)? else { return Ok(default) };
+        let Some(text) = self.value(name, &allowed)? else { return Ok(default) };
         let count = text.parse().ok().filter(|count| (1..=most).contains(count));
         count.ok_or_else(|| wrong(name, "not such a number", &allowed))
     }
@@ -73,7 +93,8 @@ impl Query {
     pub(crate) fn month(&self, now: Timestamp) -> Result<Period, Refusal> {
         let present = Period::of(now);
         let allowed = format!("a month from {FIRST_MONTH} to {present}, such as {present}");
-        let month = self.parsed::<Period>("month", &allowed)?.unwrap_or(present);
+        let month = self.value("month", &allowed)?.and_then(|_| self.parsed::<Period>("month", &allowed).transpose());
+        let month = month.transpose()?.unwrap_or(present);
         let first = Period::of(Timestamp::from_millis(0));
         if month > present {
             return Err(wrong("month", "it lies in the future", &allowed));
@@ -83,6 +104,28 @@ impl Query {
         }
         Ok(month)
     }
+}
+
+/// Whether every escape is one and what they stand for is text: two readers of such a query could read it differently.
+fn in_one_reading(query: &str) -> Result<(), Refusal> {
+    let refused =
+        |why: &str| Refusal::InvalidRequest(format!("The query {why}; allowed: name=value, in escaped UTF-8."));
+    let mut text = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            text.push(*first);
+            continue;
+        }
+        let escaped = rest.split_at_checked(2).and_then(|(digits, after)| {
+            rest = after;
+            let all_digits = digits.iter().all(u8::is_ascii_hexdigit);
+            u8::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| all_digits)?, 16).ok()
+        });
+        text.push(escaped.ok_or_else(|| refused("has a bad escape"))?);
+    }
+    std::str::from_utf8(&text).map(drop).map_err(|_| refused("is not UTF-8"))
 }
 
 /// A client's own name for a parameter, short enough to be told.
@@ -109,7 +152,7 @@ mod tests {
         let now = "2026-11-30T23:59:59.999Z".parse().unwrap();
         let cases = [
             ("", Some("2026-11")),
-            ("month=", Some("2026-11")),
+            ("month=", None),
             ("month=2026-11", Some("2026-11")),
             ("month=1970-01", Some("1970-01")),
             ("month=1969-12", None),
@@ -127,11 +170,37 @@ mod tests {
     }
 
     #[test]
+    fn a_query_that_has_no_one_reading_is_refused() {
+        for (text, why) in [
+            ("n=a%20b+c%C3%BC", None),
+            ("n=%ff", Some("UTF-8")),
+            ("n=%c3", Some("UTF-8")),
+            ("n=%zz", Some("escape")),
+            ("n=%2", Some("escape")),
+            ("n=100%", Some("escape")),
+            ("n=%00", Some("control")),
+            ("n=a%0ab", Some("control")),
+            ("%00=1", Some("control")),
+            ("m=1", Some("unknown")),
+        ] {
+            let read = Query::read(&format!("http://x/?{text}").parse().unwrap(), &["n".to_owned()]);
+            match (read, why) {
+                (Ok(_), None) => {}
+                (Err(refusal), Some(why)) => {
+                    assert!(refusal.sentence().contains(why), "{text}: {}", refusal.sentence());
+                }
+                (read, _) => panic!("{text}: {read:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_count_is_taken_at_its_limits_and_not_past_them() {
         let cases = [
             ("n=1", Some(1)),
             ("n=100", Some(100)),
             ("", Some(7)),
+            ("n=", None),
             ("n=0", None),
             ("n=101", None),
             ("n=-1", None),

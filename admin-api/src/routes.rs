@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use access::Permission::{CallAi, ManageUsage, SeeOwnUsage, SeeUsage};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::any;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{Paths, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -13,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::answer::finish;
 use crate::context::Context;
-use crate::guard::{Gate, Needs, pass};
+use crate::guard::{self, Gate, Needs, pass};
 use crate::operators::{
     adjustments, credit_grants, event_definitions, members, organizations, plans, pricing, rollout,
 };
@@ -58,6 +59,11 @@ pub fn router(context: Arc<Context>) -> Router {
         router = router.routes((schemas, paths, methods.route_layer(from_fn_with_state(gate, pass))));
     }
     let (router, _document) = router.split_for_parts();
+    // The operators' paths are theirs alone, those included where there is nothing.
+    let mut router = router;
+    for path in ["/api/admin", "/api/admin/", "/api/admin/{*rest}"] {
+        router = router.route(path, any(guard::nothing));
+    }
     router.layer(from_fn(finish)).with_state(context)
 }
 

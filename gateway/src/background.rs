@@ -53,6 +53,7 @@ pub(crate) async fn sample(gateway: Arc<Gateway>) {
         ticks.tick().await;
         let now = gateway.clock.now();
         gateway.books.close_before(ledger::Period::of(now));
-        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), now);
+        let closed = gateway.upstream.closed();
+        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), closed, now);
     }
 }

@@ -10,14 +10,15 @@ mod plugin;
 mod reconcile;
 mod run;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// The exit status for a configuration that cannot be used (`EX_USAGE` of sysexits).
-const EXIT_BAD_CONFIGURATION: u8 = 64;
-/// The exit status for a start that failed.
+/// The exit status for a configuration or command line that cannot be used (`EX_USAGE` of sysexits).
+const EXIT_UNUSABLE: u8 = 64;
+/// The exit status for what failed, and for what was checked and does not hold.
 const EXIT_FAILED: u8 = 1;
 
 const EXAMPLES: &str = "Examples:
@@ -28,7 +29,12 @@ const EXAMPLES: &str = "Examples:
   gateway reconcile --config config/gateway.toml recompute the books from the usage events
   gateway maintain --config config/gateway.toml  make room for the coming months, drop old ones
   gateway plugin inspect pricing-plugins/standard.wasm
-  GATEWAY__SERVER__LISTEN=0.0.0.0:80 gateway --config config/gateway.toml";
+  GATEWAY__SERVER__LISTEN=0.0.0.0:80 gateway --config config/gateway.toml
+
+Exit status, of every command:
+  0   it is done, and what was checked holds
+  1   it failed, or what was checked does not hold: a fault, a difference, a broken promise
+  64  the command line or the configuration cannot be used (check: 1, because faults are what it looks for)";
 
 /// A gateway in front of an AI backend: who calls, what it costs, whether the organisation can pay, and the charge
 /// written down for good.
@@ -94,6 +100,18 @@ pub fn log_filter(level: &str) -> String {
     logging::capped(level)
 }
 
+/// Reads the command line. What is wrong with it is said, and the status to exit with is answered.
+pub fn parse<I>(words: I) -> Result<Cli, ExitCode>
+where
+    I: IntoIterator<Item: Into<OsString> + Clone>,
+{
+    Cli::try_parse_from(words).map_err(|why| {
+        // One that cannot be printed has nobody to read it.
+        let _ = why.print();
+        if why.use_stderr() { EXIT_UNUSABLE.into() } else { ExitCode::SUCCESS }
+    })
+}
+
 /// Runs the program.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match (cli.command, cli.run) {
@@ -142,7 +160,7 @@ impl Failure {
         match self {
             Self::Usage(why) => {
                 eprintln!("{why}");
-                EXIT_BAD_CONFIGURATION.into()
+                EXIT_UNUSABLE.into()
             }
             Self::Faults(faults) => {
                 for fault in faults {

@@ -79,6 +79,7 @@ async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Reque
         }
         Ok(Err(error)) if is_timeout(&error) => Err(NoAnswer::timed_out()),
         Ok(Err(error)) => {
+            upstream.lost(&backend);
             // Its text may have the backend's bytes in it.
             let error = error.etype().as_str();
             tracing::warn!(error, written = written.is_ok(), "the backend broke off before its answer");

@@ -49,6 +49,7 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
+mod probe;
 mod rollout;
 mod serve;
 mod uptime;
@@ -56,4 +57,5 @@ mod uptime;
 pub mod cli;
 
 pub use options::Options;
+pub use probe::{PathReading, read_path};
 pub use serve::{Running, StartError, start};

@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     versions: Versions,
     reloads: IntCounterVec,
     idempotency: IntCounterVec,
+    backend_closed: IntCounterVec,
     turned_away: IntCounter,
     routes: Names,
 }
@@ -166,6 +167,7 @@ impl Metrics {
                 count("gateway_configuration_reloads_total", "Reloads of the configuration, by result", &["result"])
             ),
             idempotency: repeats(&r)?,
+            backend_closed: backend_closed(&r)?,
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -249,7 +251,7 @@ impl Metrics {
     }
 
     /// Gauges, as they are now.
-    pub(crate) fn sample(&self, holds_open: u64, journal: &journal::Stats, now: Timestamp) {
+    pub(crate) fn sample(&self, holds_open: u64, journal: &journal::Stats, closed: (u64, u64), now: Timestamp) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.holds_open.set(gauge(holds_open));
         self.journal_unapplied.set(gauge(journal.unapplied));
@@ -258,6 +260,10 @@ impl Metrics {
         let age_ms = journal.oldest_unapplied.map_or(0, |oldest| now.millis().saturating_sub(oldest.millis()).max(0));
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         self.journal_lag.set(age.as_secs_f64());
+        for (found, count) in [("before_use", closed.0), ("in_use", closed.1)] {
+            let counter = self.backend_closed.with_label_values(&[found]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// The text that Prometheus reads.
@@ -274,6 +280,14 @@ impl Metrics {
 fn repeats(registry: &Registry) -> prometheus::Result<IntCounterVec> {
     let help = "Metered calls with an Idempotency-Key, by what became of them";
     Ok(register!(registry, IntCounterVec::new(Opts::new("gateway_idempotency_total", help), &["result"])))
+}
+
+/// Kept connections that the backend closed before we did.
+fn backend_closed(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let help =
+        "Kept connections that the backend closed, by when that was found; keep upstream.idle_timeout below its own";
+    let family = IntCounterVec::new(Opts::new("gateway_backend_connections_closed_total", help), &["found"]);
+    Ok(register!(registry, family))
 }
 
 impl journal::Observer for Metrics {

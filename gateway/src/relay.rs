@@ -52,10 +52,10 @@ async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold, failure: No
     }
 }
 
-/// What a header may say before the charge is settled: the event, and the figures where they are certain.
-fn foretell(gateway: &Gateway, hold: &OpenHold, header: &mut ResponseHeader) -> pingora::Result<()> {
-    header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())?;
-    settle::foretold(gateway, hold).map_or(Ok(()), |foretold| foretold.set_headers(header))
+/// What a header says before the charge is settled: its event, and no figure. However certain one may seem, a gateway that is
+/// killed before the end charges nothing.
+fn name_event(hold: &OpenHold, header: &mut ResponseHeader) -> pingora::Result<()> {
+    header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())
 }
 
 /// Ends the client's answer where it is, visibly: its length is short, or its last chunk is missing.

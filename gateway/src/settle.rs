@@ -1,6 +1,6 @@
 //! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
 
-use ledger::{AnswerSignals, BookSnapshot, Credits, ModelUsage, Outcome, Period, UsageEvent};
+use ledger::{AnswerSignals, BookSnapshot, Credits, ModelUsage, Outcome, Period};
 use pricing::{Call as PricedCall, CallOutcome, Settled, ShadowCall};
 use refusal::Refusal;
 
@@ -121,20 +121,6 @@ pub(crate) async fn settle(
     once::settled(call, &event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
     Ok(Usage::new(&event, book, terms))
-}
-
-/// What the header of an answer that is passed on as it comes may say before the charge is settled: something only where it
-/// is certain, because the plugin settles at its quote and an answer that is cut is charged too.
-pub(crate) fn foretold(gateway: &Gateway, open: &OpenHold) -> Option<Usage> {
-    let certain = open.plugin().settles_at_quote() && gateway.rules.load().settlement.cut_stream == Settlement::Capture;
-    // A lease may be lost before the stream ends, and its charge with it.
-    if !certain || open.hold.is_leased() {
-        return None;
-    }
-    let mut book = open.hold.book();
-    book.used = book.used.saturating_add(open.hold.amount());
-    let event = UsageEvent { credits: open.hold.amount(), ..open.event.clone() };
-    Some(Usage::new(&event, book, open.terms(gateway)))
 }
 
 /// Gives a hold back without a trace: the backend never heard of the call.

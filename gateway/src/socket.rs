@@ -17,6 +17,8 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType,
 };
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -31,7 +33,7 @@ const PIECES_MAX: usize = 8;
 /// What waits to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Send {
-    /// To a client: a header, until the next piece or a flush. Pieces of a body may be far apart, so none of them waits.
+    /// To a client: a header, until the next piece, a flush, or a look at what the client says. Pieces of a body may be far apart, so none of them waits.
     HeaderWithBody,
     /// To the backend: the request, until its answer is awaited. A flush is not the end of it.
     WholeRequest,
@@ -87,6 +89,13 @@ impl Socket {
     /// Whether all that was to be sent was: only then may another request follow.
     pub(crate) fn is_done(&self) -> bool {
         self.gathered.is_empty() && self.body.is_empty() && !self.failed
+    }
+
+    /// Whether nothing has come, the end of the other side included. The system is asked: the runtime hears of it later, and
+    /// a request written meanwhile would be lost.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(&self.tcp, &mut [0_u8; 1], look), Err(Errno::AGAIN))
     }
 
     fn new(tcp: TcpStream, send: Send) -> io::Result<Self> {
@@ -148,6 +157,13 @@ impl AsyncRead for Socket {
         if self.send == Send::WholeRequest && !self.is_done() && !self.failed {
             // A backend that stops reading may have answered already: its answer counts, not our failure to write.
             self.failed = matches!(self.poll_send(cx), Poll::Ready(Err(_)));
+        }
+        if self.send == Send::HeaderWithBody && !self.gathered.is_empty() {
+            // Whoever listens to a client has nothing to say to it now: its header waits no longer. Where that cannot be
+            // sent yet it goes on at the next look, or with what follows it.
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                return Poll::Ready(Err(error));
+            }
         }
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(cx, buffer);
@@ -308,6 +324,18 @@ mod tests {
         ours.flush().await.unwrap();
         let read = theirs.read(&mut all).await.unwrap();
         assert_eq!(&all[..read], b"HTTP/1.1 204 No Content\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_header_goes_out_when_its_client_is_listened_to() {
+        let (mut ours, mut theirs) = pair(to_client).await;
+        ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let mut byte = [0];
+        let listening = tokio::time::timeout(std::time::Duration::from_millis(20), ours.read(&mut byte)).await;
+        assert!(listening.is_err(), "the client says nothing");
+        let mut all = [0; 64];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(5), theirs.read(&mut all)).await;
+        assert_eq!(&all[..read.expect("the header waits").unwrap()], b"HTTP/1.1 200 OK\r\n\r\n");
     }
 
     #[tokio::test]

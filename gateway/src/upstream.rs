@@ -5,8 +5,10 @@
 
 mod idle;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -46,6 +48,8 @@ pub(crate) struct Upstream {
     target: ArcSwap<Target>,
     options: UpstreamOptions,
     pub(crate) response_timeout: Duration,
+    /// How many connections that had served a call before broke off before the next one's answer.
+    lost_in_use: AtomicU64,
 }
 
 /// A connection to the backend, and the call on it.
@@ -53,6 +57,8 @@ pub(crate) struct Connection {
     pub(crate) session: BackendSession,
     /// The request's body, as long as it was not written; `None` where the connection sends it by itself.
     to_write: Option<Bytes>,
+    /// Whether it served a call before.
+    is_reused: bool,
 }
 
 impl Connection {
@@ -78,6 +84,14 @@ fn as_socket(stream: Stream) -> Result<Socket, Stream> {
     }
 }
 
+impl fmt::Display for Upstream {
+    /// Its address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UpstreamOptions { host, port, tls, .. } = &self.options;
+        write!(f, "{}://{host}:{port}", if *tls { "https" } else { "http" })
+    }
+}
+
 /// What the backend's name stands for now.
 struct Target {
     address: SocketAddr,
@@ -93,30 +107,31 @@ impl Upstream {
             idle: Idle::new(options.idle_timeout),
             target: ArcSwap::from_pointee(target),
             response_timeout: options.response_timeout,
+            lost_in_use: AtomicU64::new(0),
             options,
         }))
     }
 
     /// A connection to the backend, kept-alive or new, for a request with this body.
     pub(crate) async fn connect(&self, body: Bytes) -> pingora::Result<Connection> {
-        let stream = match self.idle.take() {
-            Some(stream) => stream,
-            None => self.open().await?,
+        let (stream, is_reused) = match self.idle.take() {
+            Some(stream) => (stream, true),
+            None => (self.open().await?, false),
         };
         // Our own socket sends the body by itself, while the answer is read; one that speaks TLS is written to.
         match as_socket(stream) {
             Ok(socket) => {
                 let stream: Stream = Box::new(socket.with_body(body));
-                Ok(Connection { session: BackendSession::new(stream), to_write: None })
+                Ok(Connection { session: BackendSession::new(stream), to_write: None, is_reused })
             }
-            Err(stream) => Ok(Connection { session: BackendSession::new(stream), to_write: Some(body) }),
+            Err(stream) => Ok(Connection { session: BackendSession::new(stream), to_write: Some(body), is_reused }),
         }
     }
 
     /// Keeps a connection whose answer was read to its end, where both sides wish it and the whole request was sent: what
     /// is said on it next would be taken for the rest of this one.
     pub(crate) async fn release(&self, connection: Connection) {
-        let Connection { mut session, to_write } = connection;
+        let Connection { mut session, to_write, is_reused: _ } = connection;
         session.respect_keepalive();
         let Some(stream) = session.reuse().await else { return };
         match as_socket(stream) {
@@ -124,6 +139,19 @@ impl Upstream {
             Err(stream) if to_write.is_none() => self.idle.keep(stream),
             Ok(_) | Err(_) => {}
         }
+    }
+
+    /// Notes a connection that broke off before anything of an answer: the backend may have closed it while it was idle. The
+    /// call is not sent again: nobody can know that the backend did not receive it (RFC 9110 §9.2.2).
+    pub(crate) fn lost(&self, connection: &Connection) {
+        if connection.is_reused {
+            self.lost_in_use.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Kept connections that the backend closed: those found closed before they were used, and those lost in use.
+    pub(crate) fn closed(&self) -> (u64, u64) {
+        (self.idle.found_closed(), self.lost_in_use.load(Ordering::Relaxed))
     }
 
     async fn open(&self) -> pingora::Result<Stream> {
@@ -197,6 +225,21 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn an_upstream_is_shown_by_its_address() {
+        let options = |host: &str, tls| UpstreamOptions {
+            host: host.to_owned(),
+            port: 81,
+            tls,
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+        };
+        for (host, tls, shown) in [("127.0.0.1", false, "http://127.0.0.1:81"), ("[::1]", true, "https://[::1]:81")] {
+            assert_eq!(Upstream::new(options(host, tls)).await.unwrap().to_string(), shown);
+        }
+    }
 
     #[tokio::test]
     async fn a_connection_with_half_a_request_on_it_is_not_used_again() {

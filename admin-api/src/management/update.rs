@@ -2,7 +2,7 @@
 
 mod scaling;
 
-use ledger::{AlertThresholds, Limit, ManagementUpdate, UsageLimits};
+use ledger::{AlertThresholds, Limit, ManagementUpdate, ThresholdsUpdate, UsageLimits};
 use refusal::Refusal;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -64,12 +64,12 @@ pub(crate) struct ThresholdsGiven {
 }
 
 impl Update {
-    /// The change as the store takes it, given the thresholds at present; refused where it changes nothing.
-    pub(super) fn checked(self, present: AlertThresholds) -> Result<ManagementUpdate, Refusal> {
+    /// The change as the store takes it; refused where it changes nothing.
+    pub(super) fn checked(self) -> Result<ManagementUpdate, Refusal> {
         let alert_thresholds = match self.alert_thresholds {
             Given::Absent => None,
-            Given::Null => Some(AlertThresholds::default()),
-            Given::Value(Object(given)) => Some(given.over(present)?),
+            Given::Null => Some(AlertThresholds::default().into()),
+            Given::Value(Object(given)) => Some(given.kept()),
         };
         let update = ManagementUpdate {
             usage_limits: self.usage_limits.replacing(|Object(limits)| limits.into()),
@@ -100,15 +100,17 @@ impl From<LimitsGiven> for UsageLimits {
 }
 
 impl ThresholdsGiven {
-    /// These thresholds, with the present ones where they are silent.
-    fn over(self, present: AlertThresholds) -> Result<AlertThresholds, Refusal> {
+    fn kept(self) -> ThresholdsUpdate {
         let unset = AlertThresholds::default();
-        let warning = self.warning.else_of(present.warning, unset.warning, |percent| percent.0);
-        let critical = self.critical.else_of(present.critical, unset.critical, |percent| percent.0);
-        if critical < warning {
-            let why = format!("alertThresholds.critical: {critical} is less than warning; allowed: {warning} to 100.");
-            return Err(Refusal::InvalidRequest(why));
-        }
-        Ok(AlertThresholds { warning, critical })
+        let given = |given: Given<Percent>, unset| given.else_of(None, Some(unset), |percent| Some(percent.0));
+        ThresholdsUpdate { warning: given(self.warning, unset.warning), critical: given(self.critical, unset.critical) }
     }
+}
+
+/// Why thresholds that fit those given cannot stand beside those there are.
+pub(super) fn critical_below_warning(update: &ManagementUpdate, present: AlertThresholds) -> Refusal {
+    let given = update.alert_thresholds.unwrap_or_default();
+    let (warning, critical) = (given.warning.unwrap_or(present.warning), given.critical.unwrap_or(present.critical));
+    let why = format!("alertThresholds.critical: {critical} is less than warning; allowed: {warning} to 100.");
+    Refusal::InvalidRequest(why)
 }

@@ -67,7 +67,7 @@ async fn a_change_is_in_force_and_audited_when_its_answer_arrives() {
     // One organisation, five members, four changes of management.
     assert_eq!(seen.len(), 10);
     assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
-    for query in ["limit=0", "limit=101", "cursor=0", "cursor=x", "before=1"] {
+    for query in ["limit=0", "limit=101", "cursor=0", "cursor=-1", "cursor=zzz", "cursor=", "limit=", "before=1"] {
         world.get("bill", &format!("/audit?{query}")).await.refused(400, "invalid_request");
     }
 }

@@ -45,13 +45,13 @@ pub use lease::{
 };
 pub use level::{Level, PercentTenths};
 pub use member::{Member, Role, SubscriptionStatus};
-pub use organization::{AlertThresholds, Organization, OrganizationRecord};
+pub use organization::{AlertThresholds, Organization, OrganizationRecord, ThresholdsUpdate};
 pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
 pub use plan::{Plan, PlanPricing, UsageLimits};
 pub use rollout::{Canary, CanaryShare, PluginFile, PluginHash, Rollout, Step, StepRefused, StoredPlugin};
 pub use signals::{Scalar, Signals};
 pub use stores::{
-    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, Rollouts, StoreError,
+    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, Rollouts, StoreError, Updated,
     UsageStore, Version,
 };
 pub use usage_query::{

@@ -42,6 +42,30 @@ pub struct AlertThresholds {
     pub critical: u8,
 }
 
+/// A change of thresholds: what is absent stays as it is when the change is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThresholdsUpdate {
+    /// In place of the warning.
+    pub warning: Option<u8>,
+    /// In place of the critical one.
+    pub critical: Option<u8>,
+}
+
+impl ThresholdsUpdate {
+    /// The thresholds after the change; `None` where critical would be less than warning.
+    pub fn over(self, present: AlertThresholds) -> Option<AlertThresholds> {
+        let warning = self.warning.unwrap_or(present.warning);
+        let critical = self.critical.unwrap_or(present.critical);
+        (critical >= warning).then_some(AlertThresholds { warning, critical })
+    }
+}
+
+impl From<AlertThresholds> for ThresholdsUpdate {
+    fn from(AlertThresholds { warning, critical }: AlertThresholds) -> Self {
+        Self { warning: Some(warning), critical: Some(critical) }
+    }
+}
+
 impl AlertThresholds {
     const fn default_warning() -> u8 {
         80

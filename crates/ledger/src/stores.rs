@@ -6,7 +6,8 @@ use crate::{
     Actor, AlertThresholds, AuditEntry, Credits, EventDefinition, EventType, HistoryFilter, HistoryPage, InstanceId,
     LeaseGrant, LeaseKey, LeaseNews, LeaseRequest, LeaseUsed, Member, MonthlyUsage, Organization, OrganizationId,
     OrganizationRecord, PageRequest, Period, Plan, PlanName, PluginFile, PluginHash, Rollout, Share, Step, StepRefused,
-    StoredPlugin, SubscriptionStatus, Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageReport, UserId,
+    StoredPlugin, SubscriptionStatus, ThresholdsUpdate, Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageReport,
+    UserId,
 };
 
 /// Why a store could not do what it was asked.
@@ -50,9 +51,20 @@ pub struct ManagementUpdate {
     /// Limits of its own.
     pub usage_limits: Option<UsageLimits>,
     /// When to warn.
-    pub alert_thresholds: Option<AlertThresholds>,
+    pub alert_thresholds: Option<ThresholdsUpdate>,
     /// A JSON object or null.
     pub auto_scaling: Option<serde_json::Value>,
+}
+
+/// What became of a change of management.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Updated {
+    /// The organisation after it.
+    Organization(Box<Organization>),
+    /// There is no such organisation.
+    Unknown,
+    /// Nothing changed: with what is there now, critical would be less than warning.
+    CriticalBelowWarning(AlertThresholds),
 }
 
 /// What changed, as other processes learn of it.
@@ -90,13 +102,13 @@ pub trait Directory: Send + Sync + 'static {
         new: &NewOrganization,
         change: &Change,
     ) -> Result<Option<Organization>, StoreError>;
-    /// Changes limits, thresholds, scaling; `None` where there is no such organisation.
+    /// Changes limits, thresholds, scaling, all or nothing. What a change leaves alone is as it is in the transaction.
     async fn update_management(
         &self,
         id: &OrganizationId,
         update: &ManagementUpdate,
         change: &Change,
-    ) -> Result<Option<Organization>, StoreError>;
+    ) -> Result<Updated, StoreError>;
     /// Makes or changes a member; `None` where there is no such organisation.
     async fn put_member(
         &self,

@@ -58,10 +58,7 @@ impl Document {
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
         let source = Source::new(text);
-        let root = DeTable::parse(text).map_err(|error| {
-            let line = error.span().map(|span| source.line_of(span.start));
-            Faults::one(Fault { line, ..Fault::file(file, error.message().replace('\n', " ")) })
-        })?;
+        let root = DeTable::parse(text).map_err(|error| Faults::one(source.fault(file, &error)))?;
         let mut document = Self {
             places: Places::new(file),
             root: source.table(root.get_ref()),
@@ -196,6 +193,28 @@ impl<'a> Source<'a> {
 
     fn line_of(&self, at: usize) -> usize {
         self.line_ends.partition_point(|end| *end < at) + 1
+    }
+
+    /// What is no TOML: where it stands, in words that show no value.
+    fn fault(&self, file: &str, error: &toml::de::Error) -> Fault {
+        let line = error.span().map(|span| self.line_of(span.start));
+        let what = error.message().replace('\n', " ");
+        let allowed = if what.starts_with("duplicate") { "each key once" } else { "TOML, such as key = \"text\"" };
+        let key = line.map_or_else(String::new, |line| self.key_on(line));
+        Fault { line, key, allowed: allowed.to_owned(), ..Fault::file(file, what) }
+    }
+
+    /// The key that a line gives, with its section before it, or the section that it begins.
+    fn key_on(&self, line: usize) -> String {
+        let bare = |name: &str| name.trim().trim_matches(['[', ']', '"', '\'']).to_owned();
+        let lines: Vec<&str> = self.text.lines().take(line).collect();
+        let Some(this) = lines.last().map(|this| this.trim()) else { return String::new() };
+        if this.starts_with('[') {
+            return bare(this.split('#').next().unwrap_or_default());
+        }
+        let Some((key, _)) = this.split_once('=') else { return String::new() };
+        let section = lines.iter().rev().map(|line| line.trim()).find(|line| line.starts_with('['));
+        section.map_or_else(|| bare(key), |section| format!("{}.{}", bare(section), bare(key)))
     }
 
     fn table(&self, table: &DeTable<'_>) -> Table {

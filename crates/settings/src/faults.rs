@@ -30,14 +30,19 @@ impl fmt::Display for Fault {
             write!(f, ":{line}")?;
         }
         if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+            write!(f, ": {}", in_one_line(&self.key))?;
         }
-        write!(f, ": {}", self.what)?;
+        write!(f, ": {}", in_one_line(&self.what))?;
         if !self.allowed.is_empty() {
             write!(f, "; allowed: {}", self.allowed)?;
         }
         Ok(())
     }
+}
+
+/// A key in quotes and a text may have anything in them; a fault is one line.
+fn in_one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// All faults of a configuration, a line each.

@@ -219,6 +219,27 @@ fn routes_that_cannot_be_meant_are_refused() {
 #[test]
 fn what_is_no_toml_says_its_line() {
     assert!(faults("[server]\nlisten = \n").starts_with("test.toml:2: "), "{}", faults("[server]\nlisten = \n"));
+    let cases = [
+        (
+            "[server]\nlisten = \"a\"\n\nlisten = \"b\"\n",
+            "test.toml:4: server.listen: duplicate key; allowed: each key once",
+        ),
+        ("[server]\n[admin]\n[server]\n", "test.toml:3: server: duplicate key; allowed: each key once"),
+        (
+            "[server]\nthreads = 1\n\"threads\" = 2\n",
+            "test.toml:3: server.threads: duplicate key; allowed: each key once",
+        ),
+        ("a = 1\na = 2", "test.toml:2: a: duplicate key; allowed: each key once"),
+        ("[auth]\nhs256_secret = hush-hush\n", "test.toml:2: auth.hs256_secret: "),
+        ("[auth\n", "test.toml:1: "),
+    ];
+    for (text, said) in cases {
+        let faults = faults(text);
+        assert!(faults.starts_with(said) && faults.contains("; allowed: "), "{faults}");
+        assert!(!faults.contains("hush") && faults.lines().count() == 1, "{faults}");
+    }
+    let key = faults(&format!("{SHORTEST}\n[server]\n\"a\\n\\u0000\" = 1\n"));
+    assert!(key.contains(": server.a\u{fffd}\u{fffd}: is unknown") && key.lines().count() == 1, "{key}");
     let missing = load(Path::new("/nowhere/gateway.toml"), []).unwrap_err().to_string();
     assert!(missing.starts_with("/nowhere/gateway.toml: "), "{missing}");
 }

@@ -134,6 +134,7 @@ cases! {
     many_at_once_lose_nothing,
     everything_survives_a_restart,
     changes_at_once_are_numbered_in_their_order,
+    thresholds_that_are_set_at_once_do_not_mix,
     the_same_events_from_many_sides_count_once,
     an_event_is_found_by_its_own_id_only,
     a_second_gateway_comes_only_where_leases_are_and_a_companion_always,

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 use ledger::{
     AlertThresholds, AuditEntry, Change, Changed, Directory, EventDefinition, EventType, ManagementUpdate, Member,
-    NewOrganization, Organization, OrganizationId, OrganizationRecord, Plan, PlanName, StoreError, UsageLimits, UserId,
-    Version,
+    NewOrganization, Organization, OrganizationId, OrganizationRecord, Plan, PlanName, StoreError, Updated,
+    UsageLimits, UserId, Version,
 };
 
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
@@ -82,10 +82,16 @@ where
         id: &OrganizationId,
         update: &ManagementUpdate,
         change: &Change,
-    ) -> Result<Option<Organization>, StoreError> {
+    ) -> Result<Updated, StoreError> {
         self.within(async {
             let mut transaction = self.change().await?;
-            let Some(mut organization) = Organizations::<D>(&mut transaction).find(id).await? else { return Ok(None) };
+            let Some(mut organization) = Organizations::<D>(&mut transaction).find(id).await? else {
+                return Ok(Updated::Unknown);
+            };
+            let present = organization.alert_thresholds;
+            let Some(thresholds) = update.alert_thresholds.unwrap_or_default().over(present) else {
+                return Ok(Updated::CriticalBelowWarning(present));
+            };
             let changed = Changed::Organization(id.clone());
             let mut touched = false;
             if let Some(limits) = update.usage_limits.as_ref().filter(|limits| **limits != organization.usage_limits) {
@@ -100,14 +106,13 @@ where
                 Audit::<D>(&mut transaction).record(act, change).await?;
                 touched = true;
             }
-            if let Some(thresholds) = update.alert_thresholds.filter(|wanted| *wanted != organization.alert_thresholds)
-            {
-                let old: AlertThresholds = std::mem::replace(&mut organization.alert_thresholds, thresholds);
+            if thresholds != present {
+                organization.alert_thresholds = thresholds;
                 let act = Act {
                     action: "alert_thresholds.update",
                     changed: &changed,
                     part: None,
-                    old: Some(&old),
+                    old: Some(&present),
                     new: Some(&thresholds),
                 };
                 Audit::<D>(&mut transaction).record(act, change).await?;
@@ -131,7 +136,7 @@ where
                 Organizations::<D>(&mut transaction).put(&organization).await?;
             }
             commit::<D>(transaction).await?;
-            Ok(Some(organization))
+            Ok(Updated::Organization(Box::new(organization)))
         })
         .await
     }

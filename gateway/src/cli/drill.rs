@@ -44,7 +44,7 @@ pub(super) struct Drill {
     #[arg(long, default_value = r#"{"content":["A drill."]}"#)]
     body: String,
     /// A gateway to call, such as <http://10.0.0.2:8080>; repeatable, in turn. The configuration's own unless given.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = target::instance)]
     instance: Vec<Uri>,
     /// A file with the credential to call with. Without it one is signed with the configuration's HS256 secret.
     #[arg(long, value_name = "FILE")]
@@ -67,14 +67,19 @@ async fn carry_out(drill: &Drill, options: &Options) -> Result<Report, Failure> 
     let store = store::open(companion).await.context("database.url")?;
     let began = SystemClock.now();
     let target = Target::prepare(drill, options, &*store, began).await?;
-    let started = Instant::now();
-    let answers = burst::fire(&target, drill.calls).await?;
-    let took = started.elapsed();
-    let books = settled_books(&target, &*store, &answers, Period::of(began)).await?;
-    let report = Report::new(&target, &answers, &books, took);
+    let report = prove(drill, &target, &*store, Period::of(began)).await;
+    // Whatever came of it, nobody may spend what is left.
     target.retire(&*store, SystemClock.now()).await?;
     store.close().await;
-    Ok(report)
+    Ok(report?)
+}
+
+async fn prove(drill: &Drill, target: &Target, store: &dyn store::Store, period: Period) -> anyhow::Result<Report> {
+    let started = Instant::now();
+    let answers = burst::fire(target, drill.calls).await?;
+    let took = started.elapsed();
+    let books = settled_books(target, store, &answers, period).await?;
+    Ok(Report::new(target, &answers, &books, took))
 }
 
 /// What the gateways and the database say once every charge has arrived, or when the wait is over.

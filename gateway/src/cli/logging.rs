@@ -3,7 +3,10 @@
 use std::io::IsTerminal as _;
 
 use settings::{Log, LogFormat};
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Libraries that are never heard below `info`, whatever is asked for: at `trace` the proxy's writes whole headers,
 /// credentials and all, and the compiler's writes hundreds of megabytes while it is given thirty seconds.
@@ -23,18 +26,27 @@ const CAPPED: [&str; 11] = [
 
 /// Starts logging to standard error.
 pub(super) fn start(log: &Log) {
+    let started = lines(log, std::io::stderr, std::io::stderr().is_terminal()).try_init();
+    // A second start, in tests, keeps the first one's subscriber.
+    if let Err(error) = started {
+        tracing::debug!(%error, "logging had been started");
+    }
+}
+
+/// What writes the lines.
+fn lines<W>(log: &Log, writer: W, at_terminal: bool) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(capped(&log.level)).unwrap_or_else(|_| EnvFilter::new("info"));
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Auto => !at_terminal,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start, in tests, keeps the first one's subscriber.
-    let started = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
-    if let Err(error) = started {
-        tracing::debug!(%error, "logging had been started");
-    }
+    // Colours are for eyes: in a file they are noise.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(at_terminal && !json).with_writer(writer);
+    if json { Box::new(lines.json().flatten_event(true).finish()) } else { Box::new(lines.finish()) }
 }
 
 /// The level as it may be: without what names a capped library more precisely than its cap, which would win over it,
@@ -50,7 +62,28 @@ pub(super) fn capped(level: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_only() {
+        for (format, at_terminal, coloured, is_json) in [
+            (LogFormat::Text, true, true, false),
+            (LogFormat::Text, false, false, false),
+            (LogFormat::Auto, true, true, false),
+            (LogFormat::Auto, false, false, true),
+            (LogFormat::Json, true, false, true),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let log = Log { level: "info".to_owned(), format };
+            let writer = Arc::new(file.reopen().unwrap());
+            tracing::subscriber::with_default(lines(&log, writer, at_terminal), || tracing::warn!(a = 1, "said"));
+            let said = std::fs::read_to_string(file.path()).unwrap();
+            assert!(said.contains("said"), "{said}");
+            assert_eq!((said.contains('\u{1b}'), said.starts_with('{')), (coloured, is_json), "{format:?} {said}");
+        }
+    }
 
     #[test]
     fn no_level_lifts_a_cap() {

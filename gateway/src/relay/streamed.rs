@@ -11,7 +11,7 @@ use payload::usage::StreamReader;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{Client, Coding, broken, client_header, coding, foretell, frame};
+use super::{Client, Coding, broken, client_header, coding, frame, name_event};
 use crate::call::Call;
 use crate::forward::{Answer, NoAnswer};
 use crate::gateway::Gateway;
@@ -35,7 +35,7 @@ pub(super) async fn deliver(
         request_bytes: hold.event.signals.body_bytes,
         ..Ending::default()
     };
-    let opening = stream_header(gateway, session, call, &header, &hold, events.readable())?;
+    let opening = stream_header(session, call, &header, &hold, events.readable())?;
     let mut reader = StreamReader::new(Arc::clone(&hold.reader));
     let mut client = Client::new(session);
     client.header(opening, false).await;
@@ -87,7 +87,6 @@ pub(super) async fn deliver(
 }
 
 fn stream_header(
-    gateway: &Gateway,
     session: &mut Session,
     call: &Call,
     answer: &ResponseHeader,
@@ -95,7 +94,7 @@ fn stream_header(
     readable: bool,
 ) -> pingora::Result<ResponseHeader> {
     let mut header = client_header(answer, call)?;
-    foretell(gateway, hold, &mut header)?;
+    name_event(hold, &mut header)?;
     if readable {
         headers::strip_of_the_bytes(&mut header);
         header.remove_header(&header::CONTENT_LENGTH);

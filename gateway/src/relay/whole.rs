@@ -7,7 +7,7 @@ use payload::{content, splice};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{Client, Coding, broken, client_header, coding, content_type, foretell, frame, give_up};
+use super::{Client, Coding, broken, client_header, coding, content_type, frame, give_up, name_event};
 use crate::call::Call;
 use crate::forward::{Answer, AnswerBody, NoAnswer};
 use crate::gateway::Gateway;
@@ -47,7 +47,7 @@ pub(super) async fn deliver(
         Ok(Kept::First(first)) => {
             let mut passed = client_header(&header, call)?;
             let open = if header.status.is_success() {
-                foretell(gateway, &hold, &mut passed)?;
+                name_event(&hold, &mut passed)?;
                 Some((hold, ending))
             } else {
                 // What its status says is settled however it ends.

@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead as _, ReadBuf};
+
+use crate::socket::Socket;
 
 /// Idle connections that are kept, at most.
 const KEPT_MAX: usize = 512;
@@ -17,21 +20,32 @@ pub(super) struct Idle {
     kept: Mutex<VecDeque<(Stream, Instant)>>,
     /// `upstream.idle_timeout`: shorter than the backend's own, so that it never closes one that we are about to use.
     timeout: Duration,
+    /// How many were found closed when they were to be used.
+    found_closed: AtomicU64,
 }
 
 impl Idle {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { kept: Mutex::default(), timeout }
+        Self { kept: Mutex::default(), timeout, found_closed: AtomicU64::new(0) }
     }
 
     /// The connection that was used last and is still good.
     pub(super) fn take(&self) -> Option<Stream> {
         loop {
             let (mut stream, since) = self.kept.lock().pop_back()?;
-            if since.elapsed() < self.timeout && is_quiet(&mut stream) {
+            if since.elapsed() >= self.timeout {
+                continue;
+            }
+            if is_quiet(&mut stream) {
                 return Some(stream);
             }
+            self.found_closed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many connections the backend had closed before we did.
+    pub(super) fn found_closed(&self) -> u64 {
+        self.found_closed.load(Ordering::Relaxed)
     }
 
     /// Keeps a connection whose last answer was read to its end.
@@ -60,6 +74,9 @@ impl Idle {
 
 /// Whether nothing has come on an idle connection, its end included: a backend never speaks first.
 fn is_quiet(stream: &mut Stream) -> bool {
+    if stream.as_any().downcast_ref::<Socket>().is_some_and(|socket| !socket.is_quiet()) {
+        return false;
+    }
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);
     Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer).is_pending()
@@ -87,11 +104,27 @@ mod tests {
         drop(closes);
         assert!(idle.take().is_some(), "the quiet one");
         assert!(idle.take().is_none(), "the others were closed");
+        assert_eq!(idle.found_closed(), 2);
 
         let expired = Idle::new(Duration::ZERO);
         let (stream, _theirs) = connection();
         expired.keep(stream);
         assert!(expired.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_just_now_is_not_handed_out() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        let mut socket = Socket::to_backend(tcp).unwrap();
+        std::io::Write::write_all(&mut theirs, b"x").unwrap();
+        assert_eq!(tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 9]).await.unwrap(), 1);
+        let idle = Idle::new(Duration::from_secs(60));
+        idle.keep(Box::new(socket));
+        // Nothing is awaited from here on: the runtime has not heard of the end yet, and must be asked no more.
+        drop(theirs);
+        assert!(idle.take().is_none());
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ pub(super) use self::directory::{
     a_change_is_audited_with_old_and_new_values_and_numbered, a_change_that_changes_nothing_leaves_no_trace,
     a_definition_counts_its_versions, an_organisation_is_found_with_its_plan_and_members,
     an_organisation_needs_a_plan_that_exists, changes_at_once_are_numbered_in_their_order,
-    the_price_list_is_there_from_the_start,
+    the_price_list_is_there_from_the_start, thresholds_that_are_set_at_once_do_not_mix,
 };
 use super::Fresh;
 use crate::Occupancy;

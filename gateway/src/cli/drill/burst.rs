@@ -52,9 +52,9 @@ pub(super) async fn fire(target: &Target, calls: u64) -> anyhow::Result<Vec<Answ
     let mut connections = Vec::with_capacity(calls);
     let turns: Vec<_> = target.instances.iter().cycle().take(calls).map(Arc::clone).collect();
     for some in turns.chunks(OPENED_AT_ONCE) {
-        let opening = some.iter().map(|instance| instance.connect(target.body.clone().into()));
+        let opening = some.iter().map(|instance| connect(instance, target.body.clone().into()));
         for connection in futures_util::future::join_all(opening).await {
-            connections.push(connection.map_err(|error| anyhow::anyhow!("no connection to a gateway: {error}"))?);
+            connections.push(connection?);
         }
     }
     let (start, done) = (Arc::new(Barrier::new(calls)), Arc::new(AtomicU64::new(0)));
@@ -92,11 +92,15 @@ async fn counter_of(target: &Target, instance: &Upstream) -> anyhow::Result<Coun
     }
     let path = format!("/api/organizations/{}/usage", target.organization);
     let header = request(target, &Method::GET, &path, "")?;
-    let mut connection =
-        instance.connect(Bytes::new()).await.map_err(|error| anyhow::anyhow!("no connection: {error}"))?;
+    let mut connection = connect(instance, Bytes::new()).await?;
     let body = exchange(&mut connection, header).await?;
     let said: Said = serde_json::from_slice(&body).context("the live counter's answer")?;
     Ok(said.usage)
+}
+
+async fn connect(instance: &Upstream, body: Bytes) -> anyhow::Result<Connection> {
+    let connection = instance.connect(body).await;
+    connection.map_err(|error| anyhow::anyhow!("{instance}: no connection to a gateway: {error}"))
 }
 
 async fn call(mut connection: Connection, header: RequestHeader) -> anyhow::Result<Answer> {

@@ -167,6 +167,17 @@ fn change(at: Timestamp) -> Change {
     Change { actor, at }
 }
 
+/// A gateway's address as it is given.
+pub(super) fn instance(text: &str) -> Result<Uri, String> {
+    const ALLOWED: &str = "allowed: http://HOST:PORT or https://HOST:PORT";
+    let url: Uri = text.parse().map_err(|why| format!("{why}; {ALLOWED}"))?;
+    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+    let is_bare = url.path_and_query().is_none_or(|rest| rest == "/");
+    let has_host = url.host().is_some_and(|host| !host.is_empty());
+    let has_secret = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if is_http && is_bare && has_host && !has_secret { Ok(url) } else { Err(ALLOWED.to_owned()) }
+}
+
 async fn connect_to(url: &Uri, options: &Options) -> anyhow::Result<Arc<Upstream>> {
     let tls = url.scheme_str() == Some("https");
     let host = url.host().context("allowed: http://HOST:PORT or https://HOST:PORT")?.to_owned();
@@ -190,4 +201,30 @@ fn addresses(drill: &Drill, options: &Options) -> anyhow::Result<Vec<Uri>> {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     Ok(vec![format!("http://{address}").parse()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_an_address_of_a_gateway_and_nothing_more() {
+        for (text, fits) in [
+            ("http://10.0.0.1:8080", true),
+            ("https://gateway.example/", true),
+            ("http://[::1]:8080", true),
+            ("ftp://x", false),
+            ("10.0.0.1:8080", false),
+            ("gateway.example", false),
+            ("http://x/path", false),
+            ("http://x?query", false),
+            ("http://user:secret@x", false),
+            ("http://", false),
+            ("", false),
+        ] {
+            let read = instance(text);
+            assert_eq!(read.is_ok(), fits, "{text}: {read:?}");
+            assert!(fits || read.unwrap_err().contains("allowed: http://HOST:PORT"), "{text}");
+        }
+    }
 }

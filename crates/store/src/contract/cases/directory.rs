@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Change, Changed, Credits, EventDefinition, Limit, ManagementUpdate, Member, NewOrganization, Role, UsageLimits,
-    UserId,
+    Change, Changed, Credits, EventDefinition, Limit, ManagementUpdate, Member, NewOrganization, Role,
+    ThresholdsUpdate, Updated, UsageLimits, UserId,
 };
 
 use super::{acme, at, change, id};
@@ -29,7 +29,7 @@ pub(in crate::contract) async fn an_organisation_needs_a_plan_that_exists(fresh:
     assert_eq!(fresh.store.organization(&id("acme")).await.unwrap(), None);
     assert_eq!(
         fresh.store.update_management(&id("acme"), &ManagementUpdate::default(), &change()).await.unwrap(),
-        None
+        Updated::Unknown
     );
     let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None, monthly_credits: None };
     assert_eq!(fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap(), None);
@@ -70,11 +70,12 @@ pub(in crate::contract) async fn a_change_is_audited_with_old_and_new_values_and
     let before = fresh.store.revision().await.unwrap();
     let update = ManagementUpdate {
         usage_limits: Some(serde_json::from_str(r#"{"monthlyCredits":0.5}"#).unwrap()),
-        alert_thresholds: Some(serde_json::from_str(r#"{"warning":60}"#).unwrap()),
+        alert_thresholds: Some(ThresholdsUpdate { warning: Some(60), critical: None }),
         auto_scaling: Some(serde_json::json!({"enabled": true})),
     };
-    let changed = fresh.store.update_management(&id("acme"), &update, &change()).await.unwrap().unwrap();
-    assert_eq!(changed.alert_thresholds.warning, 60);
+    let changed = fresh.store.update_management(&id("acme"), &update, &change()).await.unwrap();
+    let Updated::Organization(changed) = changed else { panic!("{changed:?}") };
+    assert_eq!((changed.alert_thresholds.warning, changed.alert_thresholds.critical), (60, 95));
     let entries = fresh.store.audit(&id("acme"), None, 10).await.unwrap();
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(
@@ -158,4 +159,30 @@ pub(in crate::contract) async fn changes_at_once_are_numbered_in_their_order(fre
         task.await.unwrap();
     }
     assert_eq!(fresh.store.organization(&id("acme")).await.unwrap().unwrap().members.len(), 12);
+}
+
+pub(in crate::contract) async fn thresholds_that_are_set_at_once_do_not_mix(fresh: Fresh) {
+    fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
+    // Each fits what is there (80 and 95) and not the other one.
+    let raise = ThresholdsUpdate { warning: Some(94), critical: None };
+    let lower = ThresholdsUpdate { warning: None, critical: Some(81) };
+    for _ in 0..20 {
+        let reset = ManagementUpdate {
+            alert_thresholds: Some(ledger::AlertThresholds::default().into()),
+            ..ManagementUpdate::default()
+        };
+        fresh.store.update_management(&id("acme"), &reset, &change()).await.unwrap();
+        let setting = [raise, lower].map(|thresholds| {
+            let store = Arc::clone(&fresh.store);
+            let update = ManagementUpdate { alert_thresholds: Some(thresholds), ..ManagementUpdate::default() };
+            tokio::spawn(async move { store.update_management(&id("acme"), &update, &change()).await.unwrap() })
+        });
+        let mut refused = 0;
+        for set in setting {
+            refused += u32::from(matches!(set.await.unwrap(), Updated::CriticalBelowWarning(_)));
+        }
+        let stands = fresh.store.organization(&id("acme")).await.unwrap().unwrap().organization.alert_thresholds;
+        assert_eq!(refused, 1, "{stands:?}");
+        assert!(matches!((stands.warning, stands.critical), (94, 95) | (80, 81)), "{stands:?}");
+    }
 }

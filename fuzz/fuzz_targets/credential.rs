@@ -1,0 +1,5 @@
+//! `cargo +nightly fuzz run credential`: see `hostile::credential`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::credential(bytes));

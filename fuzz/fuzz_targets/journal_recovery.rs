@@ -1,0 +1,5 @@
+//! `cargo +nightly fuzz run journal_recovery`: see `hostile::journal_recovery`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::journal_recovery(bytes));
