@@ -1,5 +1,7 @@
 //! The database is away for a while: paid calls stop cleanly, nothing is lost, and all goes on by itself.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::world::{Answer, Gate, On, World, until};
@@ -35,7 +37,7 @@ async fn without_the_database_paid_calls_go_on_while_the_lease_lasts_then_get_50
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_charge_that_the_database_did_not_hear_of_is_replayed_by_the_next_start() {
-    let mut world = World::with_on(On::Postgres, &[("SERVER__SHUTDOWN_GRACE", "500ms")]).await;
+    let mut world = World::with_on(On::Postgres, &[("SERVER__SHUTDOWN_GRACE", "5m")]).await;
     let gate = Gate::new();
     world.backend.answers(Answer::default().held_by(&gate));
     let request = world.diagnosis("acme", "ann").json(&json!({"content": ["short"]}));
@@ -44,7 +46,9 @@ async fn a_charge_that_the_database_did_not_hear_of_is_replayed_by_the_next_star
     world.database().close_to_all().await.unwrap();
     gate.open();
     assert_eq!(request.answer(&mut connection).await.usage_headers().1, "10");
+    let began = Instant::now();
     world.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(15), "a stop waited for what cannot be: {:?}", began.elapsed());
     world.database().open_to_all().await.unwrap();
     world.run().await;
     assert_eq!(world.counter("acme").await["used"], 10);

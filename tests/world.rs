@@ -24,8 +24,9 @@ pub(crate) use request::Request;
 pub(crate) use tls::{TlsClient, tls_file};
 
 /// The annotated configuration: journeys go through the routes that are shipped.
-const ANNOTATED: &str = include_str!("../config/gateway.toml");
-const SECRET: &str = "a secret of the journeys, which is long enough";
+pub(crate) const ANNOTATED: &str = include_str!("../config/gateway.toml");
+/// What signs credentials.
+pub(crate) const SECRET: &str = "a secret of the journeys, which is long enough";
 const ISSUER: &str = "https://id.journeys.example";
 /// When every world begins.
 const BEGINNING: &str = "2026-11-10T12:00:00Z";
@@ -184,7 +185,7 @@ impl World {
         Options::from_settings(&settings).unwrap()
     }
 
-    fn database_url(&self) -> String {
+    pub(crate) fn database_url(&self) -> String {
         let file = || format!("sqlite:{}", self.folder.path().join("usage.db").display());
         self.database.as_ref().map_or_else(file, |database| database.url())
     }
@@ -197,6 +198,11 @@ impl World {
     /// Sets a key for the next start or reload.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.overrides.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The gateway, to look at its ports.

@@ -16,9 +16,11 @@ use crate::guard::Membership;
 use crate::query::{Query, wrong};
 
 /// Entries a page, at most.
-const LIMIT_MAX: u32 = 100;
+pub(crate) const LIMIT_MAX: u32 = 100;
 /// Entries a page unless asked otherwise.
-const LIMIT_DEFAULT: u32 = 50;
+pub(crate) const LIMIT_DEFAULT: u32 = 50;
+/// What a cursor may be.
+pub(crate) const CURSOR_ALLOWED: &str = "cursor of the page before";
 
 /// A page of the audit trail.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,18 +75,23 @@ pub(crate) async fn list(
     query: Query,
 ) -> Answer<AuditAnswer> {
     let limit = query.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
-    let before = asked_for(&query)?;
+    let before = cursor(&query, CURSOR_ALLOWED)?;
     // One more than is shown tells whether there is a next page.
-    let mut entries = context.directory.audit(membership.id(), before, limit.saturating_add(1)).await?;
+    let entries = context.directory.audit(membership.id(), before, limit.saturating_add(1)).await?;
+    Ok(Json(page(entries, limit)))
+}
+
+/// A page of the entries found, of which one more than is shown was asked for.
+pub(crate) fn page(mut entries: Vec<AuditEntry>, limit: u32) -> AuditAnswer {
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_next = entries.len() > shown;
     entries.truncate(shown);
     let cursor = entries.last().filter(|_| has_next).map(|entry| entry.id);
-    Ok(Json(AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), cursor }))
+    AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), cursor }
 }
 
-fn asked_for(query: &Query) -> Result<Option<i64>, Refusal> {
-    let allowed = "cursor of the page before";
+/// The cursor that is asked for.
+pub(crate) fn cursor(query: &Query, allowed: &str) -> Result<Option<i64>, Refusal> {
     let cursor = query.parsed::<i64>("cursor", allowed)?;
     if cursor.is_some_and(|cursor| cursor < 1) {
         return Err(wrong("cursor", "no such cursor", allowed));

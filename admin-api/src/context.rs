@@ -5,10 +5,12 @@ use std::sync::Arc;
 use access::Authenticator;
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, BookSnapshot, Changed, Clock, Credits, Directory, Hold, Limit, OrganizationId, Period, StoreError,
-    UsageStore,
+    Adjustments, BookSnapshot, Changed, Clock, Credits, Directory, EventType, Hold, Limit, OrganizationId, Period,
+    PluginFile, Rollouts, StoreError, UsageStore,
 };
+use pricing::{Checked, LoadError};
 use refusal::Refusal;
+use serde_json::value::RawValue;
 
 use crate::quote::{self, Asked, Priced};
 
@@ -16,6 +18,8 @@ use crate::quote::{self, Asked, Priced};
 pub struct Context {
     /// Organisations, members, plans, prices, the audit trail.
     pub directory: Arc<dyn Directory>,
+    /// Uploaded plugins, and which of them sets prices for whom.
+    pub rollouts: Arc<dyn Rollouts>,
     /// Usage events and their sums.
     pub usage: Arc<dyn UsageStore>,
     /// What operators give back and take.
@@ -68,7 +72,12 @@ pub enum NotSetAside {
 }
 
 /// The pricing plugins as the operators are shown them.
+#[async_trait]
 pub trait PricingStatus: Send + Sync + 'static {
-    /// Active, previous and rejected plugins.
-    fn report(&self) -> serde_json::Value;
+    /// Active, previous and rejected plugins, canary and shadow.
+    fn report(&self) -> Box<RawValue>;
+    /// Tries an upload, as it would be tried before it sets prices.
+    async fn check(&self, file: PluginFile) -> Result<Checked, LoadError>;
+    /// The event types that routes charge.
+    fn in_use(&self) -> Vec<EventType>;
 }

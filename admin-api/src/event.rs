@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use ledger::{
     Adjustment, AnswerSignals, ChargeItem, Credits, EventType, HistoryFilter, ModelUsage, OrganizationId, PageRequest,
-    PlanName, PluginIdentity, RequestId, Scalar, SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent,
+    PluginIdentity, PricedPlan, RequestId, Scalar, SessionId, SessionUsage, Thousandths, Timestamp, UsageEvent,
     UsageEventId, UserId,
 };
 use refusal::Refusal;
@@ -193,10 +193,18 @@ struct EventExplained {
     /// The answer, as the plugin was given it to settle.
     #[schema(value_type = Option<Object>)]
     answer: Option<AnswerSignals>,
-    /// The plan at that time.
-    #[schema(value_type = Option<String>)]
-    plan: Option<PlanName>,
+    /// The version of the event definition that it was priced by.
     definition_version: i64,
+    /// The plan that it was priced for, and its version then; null of events from before versions were noted.
+    #[schema(value_type = Option<PricedPlanShown>)]
+    plan: Option<PricedPlan>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes ledger::PricedPlan")]
+struct PricedPlanShown {
+    name: String,
+    version: i64,
 }
 
 #[derive(ToSchema)]
@@ -248,8 +256,8 @@ pub(crate) async fn show(
         plugin: event.adjustment.is_none().then_some(event.plugin),
         signals: event.signals,
         answer: event.answer,
-        plan: event.plan,
         definition_version: event.definition_version,
+        plan: event.plan,
     };
     Ok(Json(EventAnswer { success: true, event }))
 }

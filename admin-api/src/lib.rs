@@ -6,6 +6,7 @@
 mod context;
 mod credentials;
 mod paths;
+mod plugin_options;
 mod routes;
 
 mod answer;
@@ -39,10 +40,12 @@ pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
 pub use openapi::document;
 pub use operations::{Operations, operations_router};
+pub use operators::rollout::{UPLOAD_BYTES_MAX, UPLOAD_PATH};
 pub use paths::{is_ours, is_reserved};
+pub use plugin_options::pricing_options;
 pub use quote::{Asked, Priced, QUOTE_BYTES_MAX, Which, unknown_call};
 pub use routes::router;
-pub use stand_alone::{KnownToTheGatewayOnly, NoLiveBook};
+pub use stand_alone::{NoGateway, NoLiveBook};
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ const CREDENTIAL: &str = "credential";
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "it describes what the crate refusal writes")]
-struct RefusalBody {
+pub(crate) struct RefusalBody {
     /// Always false.
     success: bool,
     /// A sentence for people.

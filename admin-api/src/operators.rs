@@ -7,6 +7,7 @@ pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod plans;
 pub(crate) mod pricing;
+pub(crate) mod rollout;
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -1,11 +1,12 @@
-//! What the caller used: for every role. Nothing of other members, nor what the organisation has left.
+//! What the caller used: for every role. With the caller's own limit; nothing of other members, nor what the
+//! organisation has left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use ledger::{Credits, OrganizationId, Period, Timestamp, UserId};
+use ledger::{Credits, Limit, OrganizationId, Period, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,6 +15,7 @@ use crate::context::Context;
 use crate::dashboard::{Share, event_shares};
 use crate::guard::Membership;
 use crate::month::{DayShare, Month, ratio};
+use crate::overview::left;
 use crate::query::Query;
 
 /// One's own usage.
@@ -35,6 +37,12 @@ struct OwnUsage {
     period: Period,
     #[schema(value_type = f64)]
     used_credits: Credits,
+    /// What the caller may spend in a month, as it is now; -1 is unlimited.
+    #[schema(value_type = f64)]
+    monthly_limit: Limit,
+    /// What that leaves; -1 is unlimited. The organization's own limit may leave less.
+    #[schema(value_type = f64)]
+    remaining_credits: Limit,
     total_events: u64,
     events: OwnEvents,
     daily_usage: Vec<DayShare>,
@@ -68,12 +76,15 @@ pub(crate) async fn show(
     context.live.caught_up().await;
     let user = &membership.member.user_id;
     let report = context.usage.report(membership.id(), month.period, Some(user)).await?;
+    let monthly_limit = membership.record.member_limit(&membership.member);
     let usage = OwnUsage {
         organization_id: membership.id().clone(),
         user_id: user.clone(),
         role: membership.member.role.as_str(),
         period: month.period,
         used_credits: report.credits,
+        monthly_limit,
+        remaining_credits: left(monthly_limit, report.credits),
         total_events: report.count,
         events: OwnEvents { breakdown: event_shares(&report) },
         daily_usage: month.days(&report),

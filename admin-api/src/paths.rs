@@ -19,7 +19,8 @@ pub fn is_ours(path: &str) -> bool {
         | ["admin", "organizations", id, "adjustments"] => !id.is_empty(),
         ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
         ["admin", "organizations", id, "members", user] => !id.is_empty() && !user.is_empty(),
-        ["admin", "pricing"] => true,
+        ["admin", "plans" | "event-definitions", name, "versions"] => !name.is_empty(),
+        ["admin", "pricing"] | ["admin", "pricing", "plugins" | "rollout" | "steps"] => true,
         _ => false,
     }
 }
@@ -55,7 +56,12 @@ mod tests {
             "/api/admin/organizations/acme/members/alice",
             "/api/admin/plans/free",
             "/api/admin/event-definitions/structuring_diagnose",
+            "/api/admin/plans/free/versions",
+            "/api/admin/event-definitions/structuring_diagnose/versions",
             "/api/admin/pricing",
+            "/api/admin/pricing/plugins",
+            "/api/admin/pricing/rollout",
+            "/api/admin/pricing/steps",
         ];
         let others = [
             "/",
@@ -65,7 +71,10 @@ mod tests {
             "/api/admin/organizations",
             "/api/admin/organizations/",
             "/api/admin/plans",
+            "/api/admin/plans//versions",
+            "/api/admin/plans/free/other",
             "/api/admin/pricing/",
+            "/api/admin/pricing/other",
             "/api/organizations/acme",
             "/api/organizations//usage",
             "/api/organizations/acme/usage/",

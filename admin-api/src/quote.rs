@@ -168,7 +168,8 @@ pub(crate) async fn show(
     let priced = context.live.quote(Asked { record, which, body: body.as_bytes() }).await?;
     let period = Period::of(context.clock.now());
     let book = book(&context, membership.id(), period).await?;
-    let refusal = would_refuse(record, membership.member.role, book, period, priced.credits)?;
+    let of_user = left_to(&context, &membership, period).await?;
+    let refusal = would_refuse(record, membership.member.role, book, of_user, period, priced.credits)?;
     let grant = record.grant();
     let quote = QuoteShown {
         event_type: priced.event_type,
@@ -188,12 +189,24 @@ pub(crate) async fn show(
     Ok(Json(QuoteAnswer { success: true, quote }))
 }
 
+/// What the caller's own limit leaves; `None` where there is none. What a call on its way holds is not counted.
+async fn left_to(context: &Context, membership: &Membership, period: Period) -> Result<Option<Credits>, Refused> {
+    let limit = membership.record.member_limit(&membership.member);
+    if limit == Limit::Unlimited {
+        return Ok(None);
+    }
+    context.live.caught_up().await;
+    let used = context.usage.used_by(membership.id(), period, &membership.member.user_id).await?;
+    Ok(limit.remaining(used))
+}
+
 /// The refusal that a call of these credits would meet now. A book of the same figures decides, so that the rule is the
 /// one that calls meet.
 fn would_refuse(
     record: &OrganizationRecord,
     role: Role,
     book: BookSnapshot,
+    of_user: Option<Credits>,
     period: Period,
     credits: Credits,
 ) -> Result<Option<Refusal>, Refused> {
@@ -203,6 +216,9 @@ fn would_refuse(
     }
     let spent = Book::new(book.used.saturating_add(book.held), book.calls_used.saturating_add(book.calls_held));
     let resets_at = period.end();
+    if let Some(remaining) = of_user.filter(|left| *left < credits) {
+        return Ok(Some(Refusal::UserLimitExceeded { remaining, needed: credits, resets_at }));
+    }
     match spent.open(credits, record.grant()) {
         Ok(hold) => {
             hold.void();
@@ -212,7 +228,7 @@ fn would_refuse(
             Ok(Some(Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }))
         }
         Err(HoldRefused::Calls { limit }) => Ok(Some(Refusal::CallLimitExceeded { limit, resets_at })),
-        Err(HoldRefused::Amount(_)) => Err(Refusal::PricingUnavailable.into()),
+        Err(HoldRefused::User { .. } | HoldRefused::Amount(_)) => Err(Refusal::PricingUnavailable.into()),
     }
 }
 

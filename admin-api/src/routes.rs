@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::answer::finish;
 use crate::context::Context;
 use crate::guard::{Gate, Needs, pass};
-use crate::operators::{adjustments, event_definitions, members, organizations, plans, pricing};
+use crate::operators::{adjustments, event_definitions, members, organizations, plans, pricing, rollout};
 use crate::{audit, counter, dashboard, event, history, management, own_usage, quote};
 
 /// A route, or several on one path that need the same.
@@ -36,8 +36,13 @@ pub(crate) fn list() -> Vec<Listed> {
         (Needs::Operator, routes!(members::put, members::delete)),
         (Needs::Operator, routes!(adjustments::list, adjustments::make)),
         (Needs::Operator, routes!(plans::show, plans::put)),
+        (Needs::Operator, routes!(plans::versions)),
         (Needs::Operator, routes!(event_definitions::show, event_definitions::put)),
+        (Needs::Operator, routes!(event_definitions::versions)),
         (Needs::Operator, routes!(pricing::show)),
+        (Needs::Operator, routes!(rollout::upload, rollout::list)),
+        (Needs::Operator, routes!(rollout::step)),
+        (Needs::Operator, routes!(rollout::steps)),
     ]
 }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use access::Authenticator;
-use admin_api::{Context, KnownToTheGatewayOnly, NoLiveBook, Operations, access_options, operations_router, router};
+use admin_api::{
+    Context, NoGateway, NoLiveBook, Operations, access_options, operations_router, pricing_options, router,
+};
 use anyhow::Context as _;
 use ledger::SystemClock;
 use settings::Settings;
@@ -29,14 +31,16 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
         occupancy: Occupancy::Companion,
     };
     let store = store::open(options).await.context("database.url")?;
+    let in_use = settings.routes.iter().map(|route| route.event_type.clone()).collect();
     let context = Context {
         directory: store.clone(),
+        rollouts: store.clone(),
         usage: store.clone(),
         adjustments: store.clone(),
         authenticator,
         clock,
         live: Arc::new(NoLiveBook),
-        pricing: Arc::new(KnownToTheGatewayOnly),
+        pricing: Arc::new(NoGateway::new(pricing_options(&settings.pricing)?, in_use)),
     };
     let store_up = Arc::new(AtomicBool::new(true));
     let probe = tokio::spawn(probe(Arc::clone(&store), Arc::clone(&store_up)));

@@ -5,6 +5,7 @@ mod http;
 mod live;
 mod operators;
 mod roles;
+mod rollout;
 mod usage;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use store::{Occupancy, Store};
 use tower::ServiceExt as _;
 
-use crate::{Context, KnownToTheGatewayOnly, Live, NoLiveBook, Origin};
+use crate::{Context, Live, NoGateway, NoLiveBook, Origin};
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes!!!!";
 const NOW: &str = "2026-11-24T12:00:00Z";
@@ -88,14 +89,16 @@ impl World {
         let keys = vec![KeySource::Secret(SECRET.to_vec())];
         let authenticator =
             Authenticator::start(access::Options::new("issuer", "audience", keys), clock.clone()).unwrap();
+        let plugins = pricing::Options::new("no-plugin-of-the-configuration");
         let router = crate::router(Arc::new(Context {
             directory: store.clone(),
+            rollouts: store.clone(),
             usage: store.clone(),
             adjustments: store.clone(),
             authenticator,
             clock: clock.clone(),
             live,
-            pricing: Arc::new(KnownToTheGatewayOnly),
+            pricing: Arc::new(NoGateway::new(plugins, vec!["structuring_diagnose".parse().unwrap()])),
         }));
         let world = Self { router, store, clock, _folder: folder };
         for id in ["acme", "other"] {

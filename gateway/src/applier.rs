@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use journal::Journal;
 use ledger::{InstanceId, LeaseStore, StoreError, UsageEvent, UsageStore};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metrics::Metrics;
@@ -73,7 +73,15 @@ impl Pending {
 
 /// Applies events for ever, at once where somebody waits for them (`hurry`), and persists them now and then. Ends only when
 /// its task is dropped; what was not applied or not persisted is in the journal.
-pub(crate) async fn run(journal: Journal, store: Destination, metrics: Arc<Metrics>, hurry: Arc<Notify>) {
+///
+/// `failures` counts what failed, for whoever has to know whether it is of use to wait.
+pub(crate) async fn run(
+    journal: Journal,
+    store: Destination,
+    metrics: Arc<Metrics>,
+    hurry: Arc<Notify>,
+    failures: watch::Sender<u64>,
+) {
     let mut wait = RETRY_FIRST;
     let mut pending = Pending::none();
     loop {
@@ -84,6 +92,7 @@ pub(crate) async fn run(journal: Journal, store: Destination, metrics: Arc<Metri
             }
             Err(error) => {
                 tracing::error!(error = %error, source = ?error.source(), retry_in_ms = wait.as_millis(), "usage events wait in the journal");
+                failures.send_modify(|failures| *failures = failures.saturating_add(1));
                 // Whoever waits for a report has it tried again at once.
                 let _ = timeout(wait, hurry.notified()).await;
                 wait = wait.saturating_mul(2).min(RETRY_LONGEST);

@@ -6,20 +6,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use journal::Journal;
 use ledger::{
-    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, Limit, OrganizationId, Period,
-    StoreError, UsageStore,
+    Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, Limit, NotOpened, OrganizationId, Period,
+    Spender, Spending, StoreError, Uptime, UsageStore, UserId,
 };
 use parking_lot::RwLock;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::leases::{Leases, NoHold};
+use crate::uptime;
+
+/// How long a call waits until what its user spent before is in the store.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1);
+/// How long a call waits for what other gateways charged its user, where it knows what they had charged before.
+const TOLD_AGAIN_WITHIN: Duration = Duration::from_millis(300);
 
 /// All open books.
 pub(crate) struct Books {
     store: Arc<dyn UsageStore>,
     leases: Option<Arc<Leases>>,
+    journal: Option<(Journal, Arc<Notify>)>,
     open: RwLock<HashMap<(OrganizationId, Period), Arc<Book>>>,
     /// Held while what adjustments make is read, so that of two readings the later one is what stays.
     adjusting: Mutex<()>,
@@ -37,30 +46,71 @@ pub(crate) enum NotHeld {
 impl Books {
     /// Books that spend leases where there are any, and else all that the limit leaves.
     pub(crate) fn new(store: Arc<dyn UsageStore>, leases: Option<Arc<Leases>>) -> Self {
-        Self { store, leases, open: RwLock::default(), adjusting: Mutex::default() }
+        Self { store, leases, journal: None, open: RwLock::default(), adjusting: Mutex::default() }
     }
 
-    /// Holds `amount` for a call of an organisation.
+    /// Books behind a journal, which can be asked to hurry.
+    pub(crate) fn behind(self, journal: Journal, hurry: Arc<Notify>) -> Self {
+        Self { journal: Some((journal, hurry)), ..self }
+    }
+
+    /// Holds `amount` for a call of an organisation, in the account of whoever calls too.
     pub(crate) async fn open(
         &self,
         id: &OrganizationId,
         period: Period,
+        by: Option<&Spender>,
         amount: Credits,
         grant: Grant,
     ) -> Result<Hold, NotHeld> {
-        let Some(leases) = &self.leases else {
-            return self
-                .find(id, period)
-                .await
-                .map_err(NotHeld::Unknown)?
-                .open(amount, grant)
-                .map_err(NotHeld::Refused);
-        };
         let key = LeaseKey { organization_id: id.clone(), period };
-        leases.open(key, amount, grant).await.map_err(|no_hold| match no_hold {
+        let book = match &self.leases {
+            Some(leases) => leases.open_book(&key),
+            None => self.find(id, period).await.map_err(NotHeld::Unknown)?,
+        };
+        if let Some(by) = by.filter(|by| by.limit != Limit::Unlimited) {
+            self.tell(&book, &key, &by.user_id).await.map_err(NotHeld::Unknown)?;
+        }
+        let Some(leases) = &self.leases else {
+            return book.open_by(by, amount, grant, Uptime::ZERO, None).map_err(|not_opened| match not_opened {
+                NotOpened::Refused(refused) => NotHeld::Refused(refused),
+                NotOpened::NeedsCredit(_) => NotHeld::Unknown(StoreError::Unavailable("no lease is kept".into())),
+            });
+        };
+        leases.open(key, by, amount, grant).await.map_err(|no_hold| match no_hold {
             NoHold::Refused(refused) => NotHeld::Refused(refused),
             NoHold::NotAnswered => NotHeld::Unknown(StoreError::Unavailable("no answer for a lease".into())),
         })
+    }
+
+    /// Tells a book what a user with a limit spent besides what the book captured: where it does not know, and every second
+    /// where other gateways may charge too. A database that does not answer stops nobody whose account was known.
+    async fn tell(&self, book: &Book, key: &LeaseKey, user: &UserId) -> Result<(), StoreError> {
+        let seen = book.spending(user);
+        if !seen.is_known {
+            return self.tell_now(book, key, user, seen).await;
+        }
+        if self.leases.is_some() && seen.is_old(uptime::now()) {
+            let told = tokio::time::timeout(TOLD_AGAIN_WITHIN, self.tell_now(book, key, user, seen)).await;
+            if !matches!(told, Ok(Ok(()))) {
+                tracing::warn!("what a user spent on other gateways is not known anew");
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_now(&self, book: &Book, key: &LeaseKey, user: &UserId, seen: Spending) -> Result<(), StoreError> {
+        if seen.captured != Credits::ZERO
+            && let Some((journal, hurry)) = &self.journal
+        {
+            // What the book captured must be in what is read, or what is besides would come out too small.
+            hurry.notify_one();
+            let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, journal.caught_up()).await;
+            caught_up.map_err(|late| StoreError::Unavailable(Box::new(late)))?;
+        }
+        let stored = self.store.used_by(&key.organization_id, key.period, user).await?;
+        book.told(user, seen, stored, uptime::now());
+        Ok(())
     }
 
     /// Whether a hold may still be charged, in the account in which it was opened.
@@ -73,11 +123,14 @@ impl Books {
 
     /// Has what a change may have changed looked at: limits where there are leases, adjustments where there are none.
     pub(crate) async fn changed(&self, changed: &Changed) -> Result<(), StoreError> {
+        if let (Some(leases), Changed::Organization(id)) = (&self.leases, changed) {
+            leases.doubt(id);
+        }
         match (&self.leases, changed) {
             (Some(leases), Changed::Organization(id)) => leases.limits_changed(Some(id)),
             (Some(leases), Changed::Plan(_)) => leases.limits_changed(None),
             (None, Changed::Organization(id)) => self.read_adjusted(id).await?,
-            (None, Changed::Plan(_)) | (_, Changed::EventDefinition(_)) => {}
+            (None, Changed::Plan(_)) | (_, Changed::EventDefinition(_) | Changed::Pricing) => {}
         }
         Ok(())
     }
@@ -90,6 +143,7 @@ impl Books {
         let books: Vec<_> = self.open.read().iter().filter_map(of_it).collect();
         for (period, book) in books {
             book.adjusted(self.store.balance(id, period).await?.adjusted);
+            book.doubt();
         }
         Ok(())
     }
@@ -105,7 +159,7 @@ impl Books {
     ) -> Result<Option<Hold>, NotHeld> {
         match self.leases {
             Some(_) => Ok(None),
-            None => self.open(id, period, amount, Grant { credits: limit, calls: None }).await.map(Some),
+            None => self.open(id, period, None, amount, Grant { credits: limit, calls: None }).await.map(Some),
         }
     }
 

@@ -5,6 +5,7 @@ mod configuration;
 mod demo;
 mod drill;
 mod logging;
+mod maintain;
 mod plugin;
 mod reconcile;
 mod run;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   gateway check --config config/gateway.toml     say what is wrong with a configuration
   gateway drill --config config/gateway.toml     prove that no limit is overspent
   gateway reconcile --config config/gateway.toml recompute the books from the usage events
+  gateway maintain --config config/gateway.toml  make room for the coming months, drop old ones
   gateway plugin inspect pricing-plugins/standard.wasm
   GATEWAY__SERVER__LISTEN=0.0.0.0:80 gateway --config config/gateway.toml";
 
@@ -74,9 +76,22 @@ The exit status is 1 where the promise broke or could not be proven.")]
 It may run beside gateways. The exit status is 0 where no credit is unexplained and no count differs, and 1 otherwise.
 With --json there is a JSON object a line, the total last.")]
     Reconcile(reconcile::Reconcile),
-    /// Look at a pricing plugin and try it, without a gateway.
+    /// Make room in the database for the coming months, and drop the usage events that are past retention.
+    #[command(after_help = "Examples:
+  gateway maintain --config config/gateway.toml --dry-run
+  gateway maintain --config config/gateway.toml --json
+
+Gateways do the same in the background, when they start and every fifteen minutes; it may run beside them. On SQLite
+there is nothing to do. The exit status is 0 where all was done.")]
+    Maintain(maintain::Maintain),
+    /// Look at a pricing plugin and try it, without a gateway; let it set prices, step by step.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+}
+
+/// What is logged at this level: no more than that, and never what libraries would say of headers.
+pub fn log_filter(level: &str) -> String {
+    logging::capped(level)
 }
 
 /// Runs the program.
@@ -87,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         (Some(Command::Demo(demo)), _) => demo::run(&demo),
         (Some(Command::Drill(drill)), _) => drill::run(&drill),
         (Some(Command::Reconcile(reconcile)), _) => reconcile::run(&reconcile),
+        (Some(Command::Maintain(maintain)), _) => maintain::run(&maintain),
         (Some(Command::Plugin(plugin)), _) => plugin::run(&plugin),
         (None, None) => {
             Err(Failure::Usage("say which configuration: gateway --config FILE, or try: gateway demo".to_owned()))

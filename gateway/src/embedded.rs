@@ -8,13 +8,15 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Method;
 use journal::Journal;
-use ledger::{BookSnapshot, Changed, Credits, Hold, HoldRefused, Limit, OrganizationId, Period};
-use pricing::Pricing;
+use ledger::{BookSnapshot, Changed, Credits, EventType, Hold, HoldRefused, Limit, OrganizationId, Period, PluginFile};
+use pricing::{Checked, LoadError, Pricing};
 use refusal::Refusal;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Notify;
 
 use crate::books::{Books, NotHeld};
 use crate::organizations::Organizations;
+use crate::rollout::Follower;
 use crate::routes::{Matched, Route, Routes};
 use crate::rules::Rules;
 use crate::{canonical, quote};
@@ -28,6 +30,7 @@ pub(crate) struct Embedded {
     pub(crate) organizations: Arc<Organizations>,
     pub(crate) journal: Journal,
     pub(crate) pricing: Arc<Pricing>,
+    pub(crate) rollout: Arc<Follower>,
     pub(crate) rules: Arc<ArcSwap<Rules>>,
     /// Asks the applier not to wait for more events.
     pub(crate) hurry: Arc<Notify>,
@@ -68,6 +71,9 @@ impl Live for Embedded {
             if let Err(error) = arrived {
                 tracing::error!(%error, "a change arrives late");
             }
+        }
+        if *changed == Changed::Pricing {
+            self.rollout.catch_up().await;
         }
     }
 
@@ -134,10 +140,25 @@ fn paths<'r>(routes: impl Iterator<Item = &'r Arc<Route>>) -> impl Iterator<Item
 }
 
 /// The plugins as the admin API shows them.
-pub(crate) struct Plugins(pub(crate) Arc<Pricing>);
+pub(crate) struct Plugins {
+    pub(crate) pricing: Arc<Pricing>,
+    pub(crate) rules: Arc<ArcSwap<Rules>>,
+}
 
+#[async_trait]
 impl PricingStatus for Plugins {
-    fn report(&self) -> serde_json::Value {
-        serde_json::to_value(self.0.report()).unwrap_or_default()
+    fn report(&self) -> Box<RawValue> {
+        to_raw_value(&self.pricing.report()).unwrap_or_default()
+    }
+
+    async fn check(&self, file: PluginFile) -> Result<Checked, LoadError> {
+        let pricing = Arc::clone(&self.pricing);
+        // Compiling takes a while and must not hold a worker.
+        let checking = tokio::task::spawn_blocking(move || pricing.check(&file)).await;
+        checking.unwrap_or_else(|error| Err(LoadError::Host(error.to_string())))
+    }
+
+    fn in_use(&self) -> Vec<EventType> {
+        self.rules.load().routes.all().map(|route| route.event_type.clone()).collect()
     }
 }

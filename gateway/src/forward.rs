@@ -79,7 +79,9 @@ async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Reque
         }
         Ok(Err(error)) if is_timeout(&error) => Err(NoAnswer::timed_out()),
         Ok(Err(error)) => {
-            tracing::warn!(%error, written = written.is_ok(), "the backend broke off before its answer");
+            // Its text may have the backend's bytes in it.
+            let error = error.etype().as_str();
+            tracing::warn!(error, written = written.is_ok(), "the backend broke off before its answer");
             Err(NoAnswer::broken(true))
         }
         Err(_elapsed) => Err(NoAnswer::timed_out()),
@@ -137,7 +139,7 @@ impl AnswerBody {
             }
             Err(error) => {
                 self.connection = None;
-                tracing::warn!(%error, "the backend broke off in its answer");
+                tracing::warn!(error = error.etype().as_str(), "the backend broke off in its answer");
                 Err(if is_timeout(&error) { NoAnswer::timed_out() } else { NoAnswer::broken(true) })
             }
         }

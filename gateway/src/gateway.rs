@@ -13,6 +13,7 @@ use crate::books::Books;
 use crate::metrics::Metrics;
 use crate::once::Once;
 use crate::organizations::Organizations;
+use crate::rollout::Follower;
 use crate::room::Room;
 use crate::rules::Rules;
 use crate::upstream::Upstream;
@@ -25,6 +26,7 @@ pub(crate) struct Gateway {
     pub(crate) organizations: Arc<Organizations>,
     pub(crate) books: Arc<Books>,
     pub(crate) pricing: Arc<Pricing>,
+    pub(crate) rollout: Arc<Follower>,
     pub(crate) journal: Journal,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) metrics: Arc<Metrics>,

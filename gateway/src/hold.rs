@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ledger::{
-    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, UsageEvent, UsageEventId,
+    Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, PricedPlan, Spender, UsageEvent,
+    UsageEventId,
 };
 use payload::usage::UsageReader;
 use pricing::Active;
@@ -75,9 +76,11 @@ pub(crate) async fn open(
     let id = call.once.as_ref().map_or_else(|| UsageEventId::new(gateway.clock.now()), Claim::event);
     let now = id.moment().unwrap_or_else(|| gateway.clock.now());
     let period = Period::of(now);
-    let organization = &permit.record().organization;
+    let (organization, plan) = (&permit.record().organization, &permit.record().plan);
     let (grant, credits) = (permit.record().grant(), quoted.quote.credits);
-    let opened = gateway.books.open(&organization.organization_id, period, credits, grant).await;
+    let member = permit.member();
+    let by = Spender { user_id: member.user_id.clone(), limit: permit.record().member_limit(member) };
+    let opened = gateway.books.open(&organization.organization_id, period, Some(&by), credits, grant).await;
     let hold = opened.map_err(|not_held| match not_held {
         NotHeld::Refused(refused) => refusal(refused, period),
         NotHeld::Unknown(error) => {
@@ -88,7 +91,7 @@ pub(crate) async fn open(
     let mut event = UsageEvent {
         id,
         organization_id: organization.organization_id.clone(),
-        user_id: permit.member().user_id.clone(),
+        user_id: by.user_id,
         event_type: route.event_type.clone(),
         event_name: quoted.definition.name.clone(),
         category: quoted.definition.category.clone(),
@@ -101,12 +104,12 @@ pub(crate) async fn open(
         items: quoted.quote.items.clone(),
         plugin: Arc::clone(quoted.plugin.identity()),
         signals: body.extracted.signals.clone(),
-        plan: Some(permit.record().plan.plan.clone()),
         answer: None,
         session_id: body.extracted.session.clone(),
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,
+        plan: Some(PricedPlan { name: plan.plan.clone(), version: plan.version }),
         adjustment: None,
     };
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
@@ -118,7 +121,7 @@ pub(crate) async fn open(
     })?;
     once::journaled(call);
     let terms = Terms::of(permit.record());
-    let plan = permit.record().plan.plan.clone();
+    let plan = plan.plan.clone();
     Ok(OpenHold { hold, event, terms, plan, reader: Arc::clone(&route.reader), quoted })
 }
 
@@ -127,6 +130,9 @@ fn refusal(refused: HoldRefused, period: Period) -> Refusal {
     match refused {
         HoldRefused::Credits { available, needed } => {
             Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }
+        }
+        HoldRefused::User { available, needed } => {
+            Refusal::UserLimitExceeded { remaining: available, needed, resets_at }
         }
         HoldRefused::Calls { limit } => Refusal::CallLimitExceeded { limit, resets_at },
         HoldRefused::Amount(amount) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ledger::{
     Book, Credits, Grant, Hold, HoldRefused, InstanceId, LeaseKey, LeaseNews, LeaseRequest, LeaseStore, LeaseTerms,
-    NotOpened, OrganizationId, Period, Ticket,
+    NotOpened, OrganizationId, Period, Spender, Ticket,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -80,18 +80,25 @@ impl Leases {
     }
 
     /// Holds `amount` for a call; waits where the lease has to grow first.
-    pub(crate) async fn open(&self, key: LeaseKey, amount: Credits, grant: Grant) -> Result<Hold, NoHold> {
+    pub(crate) async fn open(
+        &self,
+        key: LeaseKey,
+        by: Option<&Spender>,
+        amount: Credits,
+        grant: Grant,
+    ) -> Result<Hold, NoHold> {
         let account = self.account(key);
-        match account.book.open_leased(amount, grant, uptime::now(), None) {
+        match account.book.open_by(by, amount, grant, uptime::now(), None) {
             Ok(hold) => Ok(hold),
             Err(NotOpened::Refused(refused)) => Err(NoHold::Refused(refused)),
-            Err(NotOpened::NeedsCredit(ticket)) => self.open_later(&account, amount, grant, ticket).await,
+            Err(NotOpened::NeedsCredit(ticket)) => self.open_later(&account, by, amount, grant, ticket).await,
         }
     }
 
     async fn open_later(
         &self,
         account: &Account,
+        by: Option<&Spender>,
         amount: Credits,
         grant: Grant,
         first: Ticket,
@@ -99,7 +106,7 @@ impl Leases {
         let deadline = Instant::now() + WAIT_FOR_CREDIT;
         let mut ticket = first;
         while self.answer(account, deadline).await {
-            match account.book.open_leased(amount, grant, uptime::now(), Some(ticket)) {
+            match account.book.open_by(by, amount, grant, uptime::now(), Some(ticket)) {
                 Ok(hold) => return Ok(hold),
                 Err(NotOpened::Refused(refused)) => return Err(NoHold::Refused(refused)),
                 Err(NotOpened::NeedsCredit(next)) => ticket = next,
@@ -133,7 +140,18 @@ impl Leases {
         Instant::now() < deadline
     }
 
-    /// The book of an account.
+    /// The book of an account, opened where it is not.
+    pub(crate) fn open_book(&self, key: &LeaseKey) -> Arc<Book> {
+        Arc::clone(&self.account(key.clone()).book)
+    }
+
+    /// What is known of an organisation's users may be old.
+    pub(crate) fn doubt(&self, id: &OrganizationId) {
+        let accounts = self.accounts.read();
+        accounts.values().filter(|account| account.key.organization_id == *id).for_each(|account| account.book.doubt());
+    }
+
+    /// The book of an account, where it is open.
     pub(crate) fn book(&self, id: &OrganizationId, period: Period) -> Option<Arc<Book>> {
         let key = LeaseKey { organization_id: id.clone(), period };
         self.accounts.read().get(&key).map(|account| Arc::clone(&account.book))

@@ -39,6 +39,7 @@ mod tls;
 mod upstream;
 
 mod applier;
+mod background;
 mod books;
 mod embedded;
 mod gateway;
@@ -47,6 +48,7 @@ mod life;
 mod metrics;
 mod options;
 mod organizations;
+mod rollout;
 mod serve;
 mod uptime;
 

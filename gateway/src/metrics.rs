@@ -2,6 +2,7 @@
 //! organisation, a user or a raw path.
 
 mod credits;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use prometheus::{
 use crate::call::Call;
 
 use credits::CreditsVec;
+use versions::Versions;
 
 /// Buckets in seconds, from 50 µs (our own work) to two minutes (a slow model).
 const BUCKETS_S: [f64; 18] = [
@@ -46,6 +48,7 @@ pub(crate) struct Metrics {
     plugin_active: IntGaugeVec,
     plugin_loads: IntCounter,
     plugin_rejections: IntCounterVec,
+    versions: Versions,
     reloads: IntCounterVec,
     idempotency: IntCounterVec,
     turned_away: IntCounter,
@@ -104,11 +107,7 @@ impl Metrics {
             credits_captured: register!(r, CreditsVec::new(credits, "event_type")),
             events: register!(
                 r,
-                count(
-                    "gateway_usage_events_total",
-                    "Usage events, by event type and outcome",
-                    &["event_type", "outcome"]
-                )
+                count("gateway_usage_events_total", "Usage events, by type and outcome", &["event_type", "outcome"])
             ),
             holds_open: register!(r, IntGauge::new("gateway_holds_open", "Holds of calls on their way")),
             journal_unapplied: register!(
@@ -160,6 +159,7 @@ impl Metrics {
                 r,
                 count("gateway_plugin_rejections_total", "Plugin files that were rejected, by cause", &["cause"])
             ),
+            versions: Versions::new(&r)?,
             turned_away: register!(r, IntCounter::new("gateway_connections_turned_away_total", "Connections too many")),
             reloads: register!(
                 r,
@@ -219,6 +219,7 @@ impl Metrics {
     pub(crate) fn settled(&self, event: &UsageEvent) {
         let event_type = event.event_type.as_str();
         self.credits_captured.add(event_type, event.credits);
+        self.versions.charged(&event.plugin, event.credits);
         self.events.with_label_values(&[event_type, event.outcome.as_str()]).inc();
     }
 
@@ -282,7 +283,14 @@ impl journal::Observer for Metrics {
 }
 
 impl pricing::Observer for Metrics {
-    fn called(&self, function: &'static str, took: Duration, fault: Option<&'static str>) {
+    fn called(
+        &self,
+        plugin: &ledger::PluginIdentity,
+        function: &'static str,
+        took: Duration,
+        fault: Option<&'static str>,
+    ) {
+        self.versions.called(plugin, fault);
         self.plugin_calls.with_label_values(&[function]).observe(took.as_secs_f64());
         if let Some(cause) = fault {
             self.plugin_faults.with_label_values(&[cause]).inc();
@@ -293,6 +301,14 @@ impl pricing::Observer for Metrics {
         self.plugin_loads.inc();
         self.plugin_active.reset();
         self.plugin_active.with_label_values(&[&identity.name, &identity.version, &identity.sha256]).set(1);
+    }
+
+    fn arranged(&self, live: &[(&'static str, &ledger::PluginIdentity)]) {
+        self.versions.arranged(live);
+    }
+
+    fn shadowed(&self, compared: pricing::Compared) {
+        self.versions.shadowed(compared);
     }
 
     fn rejected(&self, cause: &'static str) {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Method;
-use ledger::{Credits, KeyLimits};
+use ledger::KeyLimits;
 use payload::signals::{SignalRules, TextJoin};
 use payload::usage::UsageRules;
-use settings::{Database, Idempotency, Pricing, Settings, Verdict};
+use settings::{Database, Idempotency, Settings, Verdict};
 use store::Occupancy;
 
 use crate::once::OnceOptions;
@@ -85,7 +85,7 @@ impl Options {
                 ..journal::Options::new(&journal.directory)
             },
             access: admin_api::access_options(auth)?,
-            pricing: pricing_options(pricing)?,
+            pricing: admin_api::pricing_options(pricing)?,
             upstream: UpstreamOptions {
                 host: upstream.host.clone(),
                 port: upstream.port,
@@ -125,9 +125,16 @@ impl Options {
                 forwarded: it.headers.forwarded,
                 strip_credentials: it.headers.credentials == settings::Credentials::Strip,
                 cookie: it.cookie.clone(),
+                backend: host_of(&self.upstream),
             },
         })
     }
+}
+
+/// The backend, as a `Host` names it.
+fn host_of(upstream: &UpstreamOptions) -> String {
+    let UpstreamOptions { host, port, .. } = upstream;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn paces(limits: &settings::Limits) -> Paces {
@@ -140,17 +147,6 @@ fn paces(limits: &settings::Limits) -> Paces {
 /// The database, as a gateway opens it.
 pub(crate) fn store_options(database: &Database) -> store::Options {
     store::Options { url: database.url.clone(), readers: DATABASE_READERS, occupancy: Occupancy::Gateway }
-}
-
-/// The plugin and what it may use.
-pub(crate) fn pricing_options(pricing: &Pricing) -> anyhow::Result<pricing::Options> {
-    Ok(pricing::Options {
-        memory_bytes_max: usize::try_from(pricing.max_memory)?,
-        time_max: pricing.max_time,
-        credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
-            .context("pricing.max_credits_per_call")?,
-        ..pricing::Options::new(&pricing.plugin)
-    })
 }
 
 fn once_options(idempotency: &Idempotency) -> anyhow::Result<OnceOptions> {

@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
 use crate::books::Books;
+use crate::rollout::Follower;
 
 /// Organisations kept in memory. One more drops the least used one, which is read again at need.
 const ORGANIZATIONS_MAX: usize = 20_000;
@@ -81,6 +82,8 @@ impl Organizations {
                 self.definitions.store(Arc::new(read_definitions(&*self.directory).await?));
                 return Ok(());
             }
+            // Plugins are followed by `rollout`.
+            Changed::Pricing => return Ok(()),
         };
         if read.is_err() {
             // What is old must not stay: the next call reads it.
@@ -113,11 +116,14 @@ impl Organizations {
         Ok(())
     }
 
-    /// Learns what other processes changed since the last look, and tells the books of it.
-    pub(crate) async fn follow(&self, books: &Books) -> Result<(), StoreError> {
+    /// Learns what other processes changed since the last look, and tells the books and the rollout of it.
+    pub(crate) async fn follow(&self, books: &Books, rollout: &Follower) -> Result<(), StoreError> {
         for (revision, changed) in self.directory.changes_since(self.revision.load(Ordering::SeqCst)).await? {
             self.changed(&changed).await?;
             books.changed(&changed).await?;
+            if changed == Changed::Pricing {
+                rollout.wake();
+            }
             self.revision.store(revision, Ordering::SeqCst);
         }
         Ok(())

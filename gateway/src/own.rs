@@ -13,15 +13,24 @@ use tower::ServiceExt;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::stop::Stop;
-use crate::{headers, passing, read};
+use crate::{headers, identify, passing, read};
 
 /// The longest answer that the admin API gives; a page of history is far below it.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Hands the request to the admin API and its answer to the client.
 pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Result<(), Stop> {
-    let quotes = session.req_header().uri.path().ends_with("/usage/quote");
-    let bytes_max = if quotes { admin_api::QUOTE_BYTES_MAX } else { admin_api::BODY_BYTES_MAX };
+    let bytes_max = match session.req_header().uri.path() {
+        // So long a body is read for an operator alone.
+        admin_api::UPLOAD_PATH if session.req_header().method == Method::POST => {
+            if !identify::caller(gateway, session).await?.identity().platform_admin {
+                return Err(Refusal::Forbidden.into());
+            }
+            admin_api::UPLOAD_BYTES_MAX
+        }
+        path if path.ends_with("/usage/quote") => admin_api::QUOTE_BYTES_MAX,
+        _ => admin_api::BODY_BYTES_MAX,
+    };
     let body = read::whole(session, bytes_max, gateway.room.arriving()).await?;
     let request = request(gateway, session, call, body)
         .ok_or_else(|| Refusal::InvalidRequest("The request is not well-formed.".to_owned()))?;

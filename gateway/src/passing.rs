@@ -29,6 +29,8 @@ pub(crate) struct Passing {
     pub(crate) forwarded: settings::Forwarded,
     pub(crate) strip_credentials: bool,
     pub(crate) cookie: Option<String>,
+    /// What an older client without a `Host` is taken to have asked for: the backend's own.
+    pub(crate) backend: String,
 }
 
 /// Who was recognised, as the backend reads it.
@@ -60,6 +62,10 @@ pub(crate) fn prepare(
     request: &mut RequestHeader,
 ) -> pingora::Result<()> {
     strip_ours(request);
+    if !request.headers.contains_key(header::HOST) {
+        let named = request.uri.authority().map(|authority| authority.as_str().to_owned());
+        request.insert_header(header::HOST, named.unwrap_or_else(|| passing.backend.clone()))?;
+    }
     origin::tell(passing, session, request)?;
     trace::tell(request)?;
     request.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
@@ -169,6 +175,7 @@ mod tests {
             forwarded: settings::Forwarded::Off,
             strip_credentials: true,
             cookie: Some("session".to_owned()),
+            backend: "app".to_owned(),
         };
         for (cookies, want) in [
             (vec!["a=1; session=secret; b=2"], Some("a=1; b=2")),

@@ -38,9 +38,9 @@ pub(crate) fn ask(
         tracing::error!(%event_type, "a route's event type has no definition");
         Refusal::PricingUnavailable
     })?;
-    let plugin = pricing.current();
     let asked = PricedCall { definition: &definition, plan: &record.plan.plan, signals };
-    let quote = plugin.quote(&asked).map_err(|error| match error {
+    let quoted = pricing.quote(&record.organization.organization_id, &asked);
+    let (quote, plugin) = quoted.map_err(|error| match error {
         PricingError::Refused(why) => Refusal::PricingRefused(why),
         fault => {
             tracing::error!(cause = fault.cause(), %event_type, "the pricing plugin gave no quote");

@@ -82,7 +82,7 @@ async fn piece(session: &mut Session) -> Result<Option<Bytes>, Stop> {
     let read = session.read_request_body().await;
     read.map_err(|error| {
         session.set_keepalive(None);
-        tracing::debug!(%error, "a body cannot be read");
+        tracing::debug!(error = error.etype().as_str(), "a body cannot be read");
         match error.etype() {
             pingora::ErrorType::ReadTimedout => Refusal::BodyTimeout.into(),
             _ => Refusal::InvalidRequest("The body is cut short or badly framed.".to_owned()).into(),

@@ -62,6 +62,7 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
     }
     connection::fits(gateway, session)?;
     names_its_host(session.req_header())?;
+    is_plainly_framed(session)?;
     let path = canonical::read(path_of(session)).map_err(Refusal::PathNotCanonical)?;
     if admin_api::is_ours(session.req_header().uri.path()) {
         call.route = gateway.metrics.own_route();
@@ -98,6 +99,30 @@ fn names_its_host(request: &RequestHeader) -> Result<(), Refusal> {
         return Err(Refusal::InvalidRequest(allowed.to_owned()));
     }
     Ok(())
+}
+
+/// A body has one length or is in chunks, said in one way. What could be read in another is nobody's to guess.
+fn is_plainly_framed(session: &mut Session) -> Result<(), Refusal> {
+    let fields = &session.req_header().headers;
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        (Some(only), None) => !only.is_empty() && only.as_bytes().iter().all(u8::is_ascii_digit),
+        (Some(_), Some(_)) => false,
+    };
+    if coding && length {
+        return Ok(());
+    }
+    session.set_keepalive(None);
+    let allowed =
+        "The body's framing is ambiguous; allowed: one Content-Length of digits, or Transfer-Encoding: chunked.";
+    Err(Refusal::InvalidRequest(allowed.to_owned()))
 }
 
 /// The path as it came over the wire, without its query: what is read is what is sent on.

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::accept;
 use crate::applier::{self, Destination};
+use crate::background;
 use crate::books::Books;
 use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
@@ -29,16 +30,15 @@ use crate::metrics::Metrics;
 use crate::once::{self, Ended, Once};
 use crate::options::Options;
 use crate::organizations::Organizations;
+use crate::rollout::Follower;
 use crate::room::Room;
 use crate::tls::Tls;
 use crate::upstream::Upstream;
 
-/// How often changes made by other processes are looked for.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// How often gauges are read and old books closed.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// How often months are made ahead and dropped.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(15 * 60);
+/// A stop waits for the store until it failed this often.
+const FAILURES_MAX: u32 = 2;
+/// How long connections to the store may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start: what was being done, and the cause.
 pub type StartError = anyhow::Error;
@@ -59,6 +59,10 @@ pub struct Running {
     admin: JoinHandle<()>,
     background: JoinSet<()>,
     leases: Option<Arc<Leases>>,
+    /// Has the applier try at once.
+    hurry: Arc<Notify>,
+    /// How often it failed.
+    failures: watch::Receiver<u64>,
     grace: Duration,
 }
 
@@ -76,20 +80,23 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
+    let (failing, failures) = watch::channel(0);
     let mut background = JoinSet::new();
     background.spawn(applier::run(
         gateway.journal.clone(),
         life.destination.clone(),
         Arc::clone(&gateway.metrics),
         Arc::clone(&hurry),
+        failing,
     ));
     if let Some(leases) = &life.leases {
         background.spawn(Arc::clone(leases).run());
     }
     background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
-    background.spawn(follow_changes(Arc::clone(&gateway)));
-    background.spawn(sample(Arc::clone(&gateway)));
-    background.spawn(maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
+    background.spawn(Arc::clone(&gateway.rollout).run());
+    background.spawn(background::follow_changes(Arc::clone(&gateway)));
+    background.spawn(background::sample(Arc::clone(&gateway)));
+    background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
     background.spawn(Arc::clone(&gateway.upstream).follow_name());
     background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
     if let Some(tls) = &tls {
@@ -112,6 +119,8 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         admin,
         background,
         leases: life.leases,
+        hurry,
+        failures,
         grace: options.shutdown_grace,
     })
 }
@@ -138,10 +147,10 @@ impl Running {
     pub async fn stop(mut self) {
         self.gateway.shutting_down.store(true, Ordering::SeqCst);
         self.stop_accepting.send_replace(true);
-        if let Err(error) = self.connections.await {
+        if let Err(error) = (&mut self.connections).await {
             tracing::error!(%error, "the accept loop ended badly");
         }
-        let caught_up = timeout(self.grace, self.gateway.journal.caught_up()).await.is_ok();
+        let caught_up = self.catch_up().await;
         if !caught_up {
             tracing::warn!("usage events stay in the journal: the next start applies them");
         }
@@ -159,8 +168,32 @@ impl Running {
         if let Err(error) = self.gateway.journal.close().await {
             tracing::error!(%error, "the journal did not close cleanly");
         }
-        self.store.close().await;
+        // Connections to a database that does not answer are not waited for.
+        let _ = timeout(CLOSE_WITHIN, self.store.close()).await;
         tracing::info!("the gateway stopped");
+    }
+}
+
+impl Running {
+    /// Waits until every event has reached the store, within the grace time and as long as the store takes any: what it
+    /// does not take now is safe in the journal.
+    async fn catch_up(&mut self) -> bool {
+        let (hurry, journal, failures) = (&self.hurry, &self.gateway.journal, &mut self.failures);
+        let refused = async {
+            // A try that was on its way may have met what has passed since: the next one counts.
+            for _ in 0..FAILURES_MAX {
+                hurry.notify_one();
+                failures.mark_unchanged();
+                if failures.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let caught_up = timeout(self.grace, journal.caught_up());
+        tokio::select! {
+            caught_up = caught_up => caught_up.is_ok(),
+            () = refused => false,
+        }
     }
 }
 
@@ -202,18 +235,22 @@ async fn assemble(
     hurry: &Arc<Notify>,
 ) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
     let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Arc::new(Books::new(store.clone(), life.leases.clone()));
+    let books = Books::new(store.clone(), life.leases.clone());
+    let books = Arc::new(books.behind(journal.clone(), Arc::clone(hurry)));
     let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
     let (pricing_options, pricing_clock, observer) =
         (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
     // Compiling takes a while and must not hold a worker.
     let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
     let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
+    let rollout = Follower::open(Arc::clone(&pricing), store.clone(), Arc::clone(&clock)).await;
+    let rollout = rollout.context("the plugin that the database says is active")?;
     let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
     let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
     let live = Embedded {
         rules: Arc::clone(&rules),
         pricing: Arc::clone(&pricing),
+        rollout: Arc::clone(&rollout),
         books: Arc::clone(&books),
         organizations: Arc::clone(&organizations),
         journal: journal.clone(),
@@ -221,12 +258,13 @@ async fn assemble(
     };
     let context = admin_api::Context {
         directory: store.clone(),
+        rollouts: store.clone(),
         usage: store.clone(),
         adjustments: store.clone(),
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&clock),
         live: Arc::new(live),
-        pricing: Arc::new(Plugins(Arc::clone(&pricing))),
+        pricing: Arc::new(Plugins { pricing: Arc::clone(&pricing), rules: Arc::clone(&rules) }),
     };
     let (keys, meter) = (store.clone(), Arc::clone(&metrics));
     let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
@@ -240,6 +278,7 @@ async fn assemble(
         organizations,
         books,
         pricing,
+        rollout,
         journal,
         upstream,
         metrics,
@@ -259,42 +298,5 @@ async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: boo
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
-    }
-}
-
-async fn follow_changes(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = gateway.organizations.follow(&gateway.books).await {
-            tracing::warn!(%error, "changes made elsewhere cannot be read");
-        }
-    }
-}
-
-async fn maintain(gateway: Arc<Gateway>, store: Arc<dyn Store>, keep_months: Option<u32>) {
-    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
-    loop {
-        ticks.tick().await;
-        match store.maintain(gateway.clock.now(), keep_months).await {
-            Ok(done) => {
-                for month in done.dropped {
-                    tracing::info!(%month, "usage events past retention are gone");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "upkeep is tried again later");
-            }
-        }
-    }
-}
-
-async fn sample(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
-    loop {
-        ticks.tick().await;
-        let now = gateway.clock.now();
-        gateway.books.close_before(ledger::Period::of(now));
-        gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), now);
     }
 }

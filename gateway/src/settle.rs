@@ -1,7 +1,7 @@
 //! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
 
 use ledger::{AnswerSignals, BookSnapshot, Credits, ModelUsage, Outcome, Period, UsageEvent};
-use pricing::{Call as PricedCall, CallOutcome, Settled};
+use pricing::{Call as PricedCall, CallOutcome, Settled, ShadowCall};
 use refusal::Refusal;
 
 use crate::call::{Call, Charge};
@@ -34,6 +34,17 @@ impl Ending {
         !self.cut && !self.timed_out
     }
 
+    /// The same as a plugin is told it.
+    fn outcome(&self) -> CallOutcome {
+        CallOutcome {
+            status: self.status.unwrap_or(0),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            complete: self.is_complete(),
+            usage: self.usage.clone(),
+        }
+    }
+
     /// Whether the call is charged: 2xx is; the rest as `[settlement]` says.
     fn settlement(&self, gateway: &Gateway) -> Settlement {
         let policy = gateway.rules.load().settlement;
@@ -61,7 +72,7 @@ pub(crate) async fn settle(
         Settlement::Void => None,
     };
     let terms = open.terms(gateway);
-    let OpenHold { mut hold, mut event, .. } = open;
+    let OpenHold { mut hold, mut event, quoted, plan, .. } = open;
     let as_interrupted = event.credits;
     let period = Period::of(event.occurred_at);
     let secure = charge.is_none() || gateway.books.secure(&event.organization_id, period, &mut hold).await;
@@ -74,7 +85,7 @@ pub(crate) async fn settle(
     event.answer = Some(AnswerSignals {
         response_bytes: ending.response_bytes,
         complete: ending.is_complete(),
-        usage: ending.usage,
+        usage: ending.usage.clone(),
         estimated: charge.as_ref().is_some_and(|settled| settled.estimated),
     });
     (event.outcome, event.credits) = match &charge {
@@ -96,6 +107,17 @@ pub(crate) async fn settle(
     };
     gateway.books.charged(&event.organization_id, period);
     gateway.metrics.settled(&event);
+    if let Some(shadow) = gateway.pricing.shadow() {
+        shadow.offer(ShadowCall {
+            event: event.id,
+            organization: event.organization_id.clone(),
+            definition: quoted.definition,
+            plan,
+            signals: event.signals.clone(),
+            outcome: ending.outcome(),
+            charged: (event.outcome == Outcome::Captured).then_some(event.credits),
+        });
+    }
     once::settled(call, &event);
     call.charge = Some(Charge { event: event.id, outcome: event.outcome, credits: event.credits });
     Ok(Usage::new(&event, book, terms))
@@ -132,14 +154,7 @@ fn price(open: &OpenHold, ending: &Ending) -> Settled {
         return Settled { quote: quote.clone(), estimated: false };
     }
     let call = PricedCall { definition: &open.quoted.definition, plan: &open.plan, signals: &open.event.signals };
-    let outcome = CallOutcome {
-        status: ending.status.unwrap_or(0),
-        request_bytes: ending.request_bytes,
-        response_bytes: ending.response_bytes,
-        complete: ending.is_complete(),
-        usage: ending.usage.clone(),
-    };
-    open.plugin().settle(&call, quote, &outcome).unwrap_or_else(|error| {
+    open.plugin().settle(&call, quote, &ending.outcome()).unwrap_or_else(|error| {
         tracing::error!(cause = error.cause(), event = %open.event.id, "the pricing plugin did not settle: its quote stands");
         Settled { quote: quote.clone(), estimated: true }
     })

@@ -26,6 +26,7 @@ type Script = Arc<dyn Fn(&Received) -> Answer + Send + Sync>;
 pub(crate) struct Received {
     pub(crate) method: String,
     pub(crate) target: String,
+    pub(crate) version: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -184,6 +185,11 @@ impl Backend {
         self.received.lock().first().cloned().expect("the backend received nothing")
     }
 
+    /// All that came.
+    pub(crate) fn all(&self) -> Vec<Received> {
+        self.received.lock().clone()
+    }
+
     /// How many requests came in all.
     pub(crate) fn requests(&self) -> usize {
         self.received.lock().len()
@@ -243,6 +249,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> 
     let mut received = Received {
         method: method.to_owned(),
         target: rest.rsplit_once(' ')?.0.to_owned(),
+        version: rest.rsplit_once(' ')?.1.to_owned(),
         headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect(),
         body: Vec::new(),
     };

@@ -123,6 +123,8 @@ pub(super) struct Limits {
 #[expect(dead_code, reason = "it describes ledger::UsageLimits")]
 pub(crate) struct LimitsShown {
     monthly_credits: Option<f64>,
+    /// For each member that has no limit of their own.
+    member_monthly_credits: Option<f64>,
     ai_calls_per_month: Option<i64>,
     pdf_exports_per_month: Option<i64>,
     session_limit: Option<i64>,

@@ -36,6 +36,9 @@ pub(crate) struct LimitsGiven {
     #[serde(alias = "creditsPerMonth")]
     #[schema(value_type = Option<f64>)]
     monthly_credits: Option<Limit>,
+    /// For each member that has no limit of their own.
+    #[schema(value_type = Option<f64>)]
+    member_monthly_credits: Option<Limit>,
     #[schema(value_type = Option<i64>)]
     ai_calls_per_month: Option<Count>,
     #[schema(value_type = Option<i64>)]
@@ -86,6 +89,7 @@ impl From<LimitsGiven> for UsageLimits {
         let count = |count: Option<Count>| count.map(|count| count.0);
         Self {
             monthly_credits: given.monthly_credits,
+            member_monthly_credits: given.member_monthly_credits,
             ai_calls_per_month: count(given.ai_calls_per_month),
             pdf_exports_per_month: count(given.pdf_exports_per_month),
             session_limit: count(given.session_limit),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use ledger::{Adjustment, Changed, Clamp, Credits, EventDefinition, EventType};
+use ledger::{Adjustment, Changed, Clamp, Credits, EventDefinition, EventType, Timestamp, Version};
 use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,6 +30,25 @@ const CATEGORY: &str = "uncategorized";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DefinitionAnswer {
     success: bool,
+    #[schema(value_type = DefinitionShown)]
+    event_definition: EventDefinition,
+}
+
+/// The versions of an event definition.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DefinitionVersionsAnswer {
+    success: bool,
+    versions: Vec<DefinitionVersion>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct DefinitionVersion {
+    /// Since when it was in force; null for what was there from the start.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+    /// Who made it.
+    by: Option<String>,
     #[schema(value_type = DefinitionShown)]
     event_definition: EventDefinition,
 }
@@ -102,6 +121,31 @@ pub(crate) async fn show(
 ) -> Answer<DefinitionAnswer> {
     let event_definition = find(&context, &named(&name)?).await?.ok_or(Refusal::NotFound("event definition"))?;
     Ok(Json(DefinitionAnswer { success: true, event_definition }))
+}
+
+/// Every version of an event definition, newest first
+///
+/// A usage event names the version that priced it.
+#[utoipa::path(get, path = "/api/admin/event-definitions/{eventType}/versions",
+    operation_id = "listEventDefinitionVersions",
+    params(("eventType" = String, Path, description = "The event type")),
+    responses((status = 200, description = "The versions", body = DefinitionVersionsAnswer),
+        (status = 404, description = "No such definition")))]
+pub(crate) async fn versions(
+    State(context): State<Arc<Context>>,
+    _operator: Operator,
+    Path(name): Path<String>,
+) -> Answer<DefinitionVersionsAnswer> {
+    let versions = context.directory.event_definition_versions(&named(&name)?).await?;
+    if versions.is_empty() {
+        return Err(Refusal::NotFound("event definition").into());
+    }
+    let shown = |version: Version<EventDefinition>| DefinitionVersion {
+        at: version.at,
+        by: version.by,
+        event_definition: version.value,
+    };
+    Ok(Json(DefinitionVersionsAnswer { success: true, versions: versions.into_iter().map(shown).collect() }))
 }
 
 /// Make or change an event definition

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use ledger::{Changed, Member, OrganizationId, Role, UserId};
+use ledger::{Changed, Limit, Member, OrganizationId, Role, UserId};
 use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,6 +32,9 @@ pub(super) struct MemberShown {
     role: Role,
     name: Option<String>,
     email: Option<String>,
+    /// Credits that the user may spend in a month; -1 is unlimited, null as the organization says for each member.
+    #[schema(value_type = Option<f64>)]
+    monthly_credits: Option<Limit>,
 }
 
 /// A member to make or change.
@@ -49,6 +52,11 @@ pub(crate) struct MemberGiven {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     email: Given<Name>,
+    /// Credits that the user may spend in a month: -1 is unlimited, 0 or more is a limit. Absent: as it is. Null: as the
+    /// organization says for each member.
+    #[serde(default)]
+    #[schema(value_type = Option<f64>)]
+    monthly_credits: Given<Limit>,
 }
 
 /// Whether there was a member to remove.
@@ -72,12 +80,18 @@ pub(crate) async fn put(
 ) -> Answer<MemberAnswer> {
     let (id, user_id): (OrganizationId, UserId) = (named(&id)?, named(&user)?);
     let record = context.directory.organization(&id).await?.ok_or(Refusal::NotFound("organization"))?;
-    let (name, email) = match record.members.get(&user_id) {
-        Some(present) => (present.name.clone(), present.email.clone()),
-        None => (None, None),
+    let (name, email, limit) = match record.members.get(&user_id) {
+        Some(present) => (present.name.clone(), present.email.clone(), present.monthly_credits),
+        None => (None, None, None),
     };
     let over = |given: Given<Name>, present: Option<String>| given.over(present.map(Name)).map(|name| name.0);
-    let member = Member { role: given.role, name: over(given.name, name), email: over(given.email, email), user_id };
+    let member = Member {
+        role: given.role,
+        name: over(given.name, name),
+        email: over(given.email, email),
+        monthly_credits: given.monthly_credits.over(limit),
+        user_id,
+    };
     let member = context.directory.put_member(&id, &member, &operator.change(context.clock.now())).await?;
     let member = member.ok_or(Refusal::NotFound("organization"))?;
     context.live.changed(&Changed::Organization(id)).await;
@@ -103,7 +117,7 @@ pub(crate) async fn delete(
 
 impl From<Member> for MemberShown {
     fn from(member: Member) -> Self {
-        let Member { user_id, role, name, email } = member;
-        Self { user_id, role, name, email }
+        let Member { user_id, role, name, email, monthly_credits } = member;
+        Self { user_id, role, name, email, monthly_credits }
     }
 }

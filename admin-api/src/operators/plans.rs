@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use ledger::{Changed, Credits, Limit, Plan, PlanName, PlanPricing, UsageLimits};
+use ledger::{Changed, Credits, Limit, Plan, PlanName, PlanPricing, Timestamp, UsageLimits, Version};
 use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,6 +28,24 @@ pub(crate) struct PlanAnswer {
     plan: Plan,
 }
 
+/// The versions of a plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlanVersionsAnswer {
+    success: bool,
+    versions: Vec<PlanVersion>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct PlanVersion {
+    /// Since when it was in force; null for what was there from the start.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+    /// Who made it.
+    by: Option<String>,
+    #[schema(value_type = PlanShown)]
+    plan: Plan,
+}
+
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "it describes ledger::Plan")]
@@ -41,6 +59,8 @@ pub(crate) struct PlanShown {
     pricing: PricingShown,
     limits: LimitsShown,
     features: Vec<String>,
+    /// Counts up with every change.
+    version: i64,
 }
 
 /// US dollars.
@@ -80,6 +100,9 @@ pub(crate) struct PlanGiven {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     features: Given<Vec<Name>>,
+    /// Written by the gateway; taken so that what was read can be sent back, and not looked at.
+    #[serde(rename = "version")]
+    _version: Option<i64>,
 }
 
 /// US dollars.
@@ -96,6 +119,9 @@ struct PricingGiven {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PlanLimitsGiven {
+    /// Credits a month for each member that has no limit of their own.
+    #[schema(value_type = Option<f64>)]
+    member_monthly_credits: Option<Limit>,
     #[schema(value_type = Option<i64>)]
     ai_calls_per_month: Option<Count>,
     #[schema(value_type = Option<i64>)]
@@ -119,6 +145,26 @@ pub(crate) async fn show(
 ) -> Answer<PlanAnswer> {
     let plan = find(&context, &named(&name)?).await?.ok_or(Refusal::NotFound("plan"))?;
     Ok(Json(PlanAnswer { success: true, plan }))
+}
+
+/// Every version of a plan, newest first
+///
+/// A usage event names the version that was in force when it was priced.
+#[utoipa::path(get, path = "/api/admin/plans/{plan}/versions", operation_id = "listPlanVersions",
+    params(("plan" = String, Path, description = "The plan")),
+    responses((status = 200, description = "The versions", body = PlanVersionsAnswer),
+        (status = 404, description = "No such plan")))]
+pub(crate) async fn versions(
+    State(context): State<Arc<Context>>,
+    _operator: Operator,
+    Path(name): Path<String>,
+) -> Answer<PlanVersionsAnswer> {
+    let versions = context.directory.plan_versions(&named(&name)?).await?;
+    if versions.is_empty() {
+        return Err(Refusal::NotFound("plan").into());
+    }
+    let shown = |version: Version<Plan>| PlanVersion { at: version.at, by: version.by, plan: version.value };
+    Ok(Json(PlanVersionsAnswer { success: true, versions: versions.into_iter().map(shown).collect() }))
 }
 
 /// Make or change a plan
@@ -158,6 +204,7 @@ fn merged(name: PlanName, given: PlanGiven, present: Option<Plan>) -> Result<Pla
         pricing: PlanPricing::default(),
         limits: UsageLimits::default(),
         features: Vec::new(),
+        version: 0,
         plan: name,
     };
     let present = present.unwrap_or_else(|| unset.clone());
@@ -170,6 +217,7 @@ fn merged(name: PlanName, given: PlanGiven, present: Option<Plan>) -> Result<Pla
         pricing: given.pricing.else_of(present.pricing, unset.pricing, |Object(pricing)| pricing.into()),
         limits: given.limits.else_of(present.limits, unset.limits, |Object(limits)| limits.into()),
         features: given.features.else_of(present.features, unset.features, names),
+        version: present.version,
     })
 }
 
@@ -184,6 +232,7 @@ impl From<PlanLimitsGiven> for UsageLimits {
         let count = |count: Option<Count>| count.map(|count| count.0);
         Self {
             monthly_credits: None,
+            member_monthly_credits: given.member_monthly_credits,
             ai_calls_per_month: count(given.ai_calls_per_month),
             pdf_exports_per_month: count(given.pdf_exports_per_month),
             session_limit: count(given.session_limit),

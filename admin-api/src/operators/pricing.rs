@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::answer::Answer;
@@ -16,12 +16,13 @@ use crate::guard::Operator;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PricingAnswer {
     success: bool,
-    /// `active`, `previous` and `rejected`, newest first.
+    /// `active`, `previous`, `canary` and `shadow` as this gateway sees them, `rejected` files, newest first, and the
+    /// `rollout` that it follows.
     #[schema(value_type = Object)]
-    pricing: Value,
+    pricing: Box<RawValue>,
 }
 
-/// The pricing plugins: active, previous, rejected
+/// The pricing plugins: active, previous, canary, shadow, rejected
 #[utoipa::path(get, path = "/api/admin/pricing", operation_id = "showPricing",
     responses((status = 200, description = "The plugins", body = PricingAnswer)))]
 pub(crate) async fn show(State(context): State<Arc<Context>>, _operator: Operator) -> Answer<PricingAnswer> {

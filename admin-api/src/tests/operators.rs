@@ -165,7 +165,7 @@ async fn an_array_is_no_object_and_null_is_as_if_never_set() {
         json!({ "displayName": null, "overageRate": null, "pricing": null, "limits": null, "features": null });
     let cleared = &world.operate("PUT", "/plans/team", Some(cleared)).await.good()["plan"];
     let want = json!({ "plan": "team", "displayName": "team", "monthlyCredits": 7, "overageRate": 0,
-        "pricing": { "monthly": 0, "annual": 0 }, "limits": {}, "features": [] });
+        "pricing": { "monthly": 0, "annual": 0 }, "limits": {}, "features": [], "version": 2 });
     assert_eq!(*cleared, want);
     let definition = json!({ "name": "Run", "category": "c", "baseCredits": 2, "complexity": { "min": 1, "max": 2 }, "features": { "f": 1 } });
     world.operate("PUT", "/event-definitions/run", Some(definition)).await.good();
@@ -237,7 +237,7 @@ async fn organizations_are_made_and_changed_by_their_path() {
 async fn members_come_and_go_any_number_of_times() {
     let world = World::new().await;
     let path = "/organizations/acme/members/zoe%40x";
-    let member = json!({ "userId": "zoe@x", "role": "viewer", "name": "Zoe", "email": null });
+    let member = json!({ "userId": "zoe@x", "role": "viewer", "name": "Zoe", "email": null, "monthlyCredits": null });
     for _ in 0..2 {
         let made = world.operate("PUT", path, Some(json!({ "role": "viewer", "name": "Zoe" }))).await.good();
         assert_eq!(made["member"], member);
@@ -277,7 +277,7 @@ async fn plans_keep_what_is_not_given() {
         json!({ "plan": "team", "monthlyCredits": -1, "limits": { "aiCallsPerMonth": 10 }, "features": ["sso"] });
     let team = &world.operate("PUT", "/plans/team", Some(team)).await.good()["plan"];
     let want = json!({ "plan": "team", "displayName": "team", "monthlyCredits": -1, "overageRate": 0,
-        "pricing": { "monthly": 0, "annual": 0 }, "limits": { "aiCallsPerMonth": 10 }, "features": ["sso"] });
+        "pricing": { "monthly": 0, "annual": 0 }, "limits": { "aiCallsPerMonth": 10 }, "features": ["sso"], "version": 1 });
     assert_eq!(*team, want);
     for (body, part) in [
         (json!({ "plan": "free" }), "plan"),
@@ -291,6 +291,29 @@ async fn plans_keep_what_is_not_given() {
         assert!(sentence.contains(part), "{body}: {sentence}");
     }
     world.operate("PUT", "/plans/team", Some(json!({ "features": vec!["x"; 64] }))).await.good();
+}
+
+#[tokio::test]
+async fn every_version_of_a_plan_and_a_definition_can_be_read() {
+    let world = World::new().await;
+    for (path, member, body) in [
+        ("/plans/free", "plan", json!({ "monthlyCredits": 5 })),
+        ("/event-definitions/visuals_sketch", "eventDefinition", json!({ "baseCredits": 5 })),
+    ] {
+        let first = world.operate("GET", path, None).await.good()[member].take();
+        let second = world.operate("PUT", path, Some(body)).await.good()[member].take();
+        let versions = world.operate("GET", &format!("{path}/versions"), None).await.good()["versions"].take();
+        assert_eq!(versions.as_array().unwrap().len(), 2, "{path}");
+        assert_eq!((&versions[0][member], &versions[1][member]), (&second, &first), "{path}");
+        assert_eq!((&versions[0]["by"], &versions[0]["at"]), (&json!("root"), &json!("2026-11-24T12:00:00.000Z")));
+        assert_eq!(
+            (&versions[1]["by"], &versions[1]["at"]),
+            (&Value::Null, &Value::Null),
+            "it was there from the start"
+        );
+    }
+    world.operate("GET", "/plans/team/versions", None).await.refused(404, "not_found");
+    world.operate("GET", "/event-definitions/run/versions", None).await.refused(404, "not_found");
 }
 
 #[tokio::test]

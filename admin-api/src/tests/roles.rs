@@ -12,7 +12,7 @@ type Row = (&'static str, &'static str, &'static str, [u16; 7]);
 const USAGE: &str = "/api/organizations/acme/usage";
 const ADMIN: &str = "/api/admin";
 
-const TABLE: [Row; 20] = [
+const TABLE: [Row; 24] = [
     //                                        owner admin member viewer billing stranger operator
     ("GET", "", "", [200, 200, 403, 403, 200, 403, 403]),
     ("GET", "/me", "", [200, 200, 200, 200, 200, 403, 403]),
@@ -39,6 +39,10 @@ const TABLE: [Row; 20] = [
     ("PUT", "ADMIN/plans/free", "{}", [403, 403, 403, 403, 403, 403, 200]),
     ("GET", "ADMIN/event-definitions/structuring_diagnose", "", [403, 403, 403, 403, 403, 403, 200]),
     ("PUT", "ADMIN/event-definitions/structuring_diagnose", "{}", [403, 403, 403, 403, 403, 403, 200]),
+    ("GET", "ADMIN/pricing/plugins", "", [403, 403, 403, 403, 403, 403, 200]),
+    ("POST", "ADMIN/pricing/plugins", "{}", [403, 403, 403, 403, 403, 403, 400]),
+    ("POST", "ADMIN/pricing/rollout", "{}", [403, 403, 403, 403, 403, 403, 400]),
+    ("GET", "ADMIN/pricing/steps", "", [403, 403, 403, 403, 403, 403, 200]),
 ];
 
 fn path_of(path: &str, mias: &str) -> String {
@@ -86,7 +90,7 @@ async fn nobody_reaches_a_route_without_a_credential() {
             }
         }
     }
-    assert_eq!(routes, 20);
+    assert_eq!(routes, 26);
 }
 
 #[tokio::test]

@@ -3,15 +3,19 @@
 //! `TEST_DATABASE_URL`, where it is set, names a server to use instead; its user must be allowed to make databases. This
 //! crate must never be depended on but by tests, and must never leave a server behind.
 
+mod line;
+mod outage;
 mod server;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
+pub use self::line::{Cut, Line};
+pub use self::outage::PrivateServer;
 use self::server::Server;
 
 /// The server of this process: started at first need, gone when the process is.
@@ -24,6 +28,8 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 pub struct TestDatabase {
     server: &'static Server,
     name: String,
+    /// Gone with the database.
+    users: Mutex<Vec<String>>,
 }
 
 impl TestDatabase {
@@ -33,12 +39,25 @@ impl TestDatabase {
         let server = server.as_ref().map_err(|why| anyhow::anyhow!("{why}"))?;
         let name = format!("gateway_test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         run(server, format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")).await?;
-        Ok(Self { server, name })
+        Ok(Self { server, name, users: Mutex::default() })
     }
 
     /// Its address.
     pub fn url(&self) -> String {
         self.server.url_of(&self.name)
+    }
+
+    /// Makes a user who is no superuser, and answers the name and this database's address for it. One who owns the database
+    /// may make tables in it; another may only connect.
+    pub async fn user(&self, owns: bool) -> anyhow::Result<(String, String)> {
+        let user = format!("{}_user_{}", self.name, MADE.fetch_add(1, Ordering::Relaxed));
+        run(self.server, format!("CREATE ROLE {user} LOGIN PASSWORD 'test'")).await?;
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
+        if owns {
+            run(self.server, format!("ALTER DATABASE {} OWNER TO {user}", self.name)).await?;
+        }
+        let url = self.server.url_as(&self.name, &user);
+        Ok((user, url))
     }
 
     /// Runs statements in this database, as its administrator.
@@ -70,11 +89,14 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (server, statement) = (self.server, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        let server = self.server;
+        let mut statements = vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)];
+        let users = std::mem::take(&mut *self.users.lock().unwrap_or_else(PoisonError::into_inner));
+        statements.extend(users.into_iter().map(|user| format!("DROP ROLE {user}")));
         // A runtime cannot wait inside another one: this one has a thread of its own.
         let dropping = std::thread::Builder::new().name("drop-database".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(run(server, statement))
+            statements.into_iter().try_for_each(|statement| runtime.block_on(run(server, statement)))
         });
         // What cannot be dropped now goes with the server.
         drop(dropping.map(std::thread::JoinHandle::join));

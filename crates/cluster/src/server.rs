@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -19,7 +20,7 @@ const INSTALL: &str = "sudo apt-get update && sudo apt-get install --yes --no-in
 const KEEPER: &str = r#"
     dir=$1 bin=$2
     {
-        "$bin/initdb" --pgdata="$dir/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync ||
+        [ -d "$dir/data" ] || "$bin/initdb" --pgdata="$dir/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync ||
             { : >"$dir/failed"; exit 1; }
         printf '%s\n' 'fsync = off' 'full_page_writes = off' 'max_connections = 200' 'shared_buffers = 64MB' \
             >>"$dir/data/postgresql.conf"
@@ -31,6 +32,9 @@ const KEEPER: &str = r#"
     wait "$server"
     rm -rf "$dir"
 "#;
+
+/// How many clusters this process has made.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A server.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl Server {
         let given = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
         let place = match given {
             Some(url) => parts(&url)?,
-            None => private(&binaries()?)?,
+            None => private()?,
         };
         Ok(Self { place })
     }
@@ -74,6 +78,19 @@ impl Server {
         match &self.place {
             Place::Private { folder, .. } => format!("postgres:///{name}?host={}&user=postgres", folder.display()),
             Place::Given { before, after, .. } => format!("{before}/{name}{after}"),
+        }
+    }
+}
+
+impl Server {
+    /// The address of a database for another user, whose password is "test" where one is asked for.
+    pub(crate) fn url_as(&self, name: &str, user: &str) -> String {
+        match &self.place {
+            Place::Private { folder, .. } => format!("postgres:///{name}?host={}&user={user}", folder.display()),
+            Place::Given { before, after, .. } => {
+                let host = before.rsplit(['@', '/']).next().unwrap_or_default();
+                format!("postgres://{user}:test@{host}/{name}{after}")
+            }
         }
     }
 }
@@ -108,21 +125,41 @@ fn version_of(path: &Path) -> Option<u32> {
     path.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
-fn private(binaries: &Path) -> anyhow::Result<Place> {
-    let folder = std::env::temp_dir().join(format!("gateway-cluster-{}", std::process::id()));
+fn private() -> anyhow::Result<Place> {
+    let (folder, keeper) = make()?;
+    Ok(Place::Private { folder, _keeper: keeper })
+}
+
+/// Makes a cluster in a folder of its own and starts its server.
+pub(crate) fn make() -> anyhow::Result<(PathBuf, Child)> {
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("gateway-cluster-{}-{number}", std::process::id()));
     std::fs::DirBuilder::new().mode(0o700).create(&folder).with_context(|| folder.display().to_string())?;
+    let keeper = keep(&folder)?;
+    Ok((folder, keeper))
+}
+
+/// Starts the server of a folder, which is made there where it is empty, and somebody who ends it.
+pub(crate) fn keep(folder: &Path) -> anyhow::Result<Child> {
     let mut keeper = Command::new("/bin/sh");
-    keeper.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(binaries).stdin(Stdio::piped()).stdout(Stdio::null());
+    keeper.args(["-c", KEEPER, "keeper"]).arg(folder).arg(binaries()?).stdin(Stdio::piped()).stdout(Stdio::null());
     // A group of its own, so that Ctrl-C reaches the tests and not the keeper: it ends by itself.
     keeper.stderr(Stdio::null()).process_group(0).current_dir("/");
-    if std::fs::metadata(&folder)?.uid() == 0 {
-        let (uid, gid) = servant()?;
-        chown(&folder, Some(uid), Some(gid))?;
+    let owner = std::fs::metadata(folder)?;
+    let (uid, gid) = if owner.uid() == 0 { servant()? } else { (owner.uid(), owner.gid()) };
+    if owner.uid() == 0 {
+        chown(folder, Some(uid), Some(gid))?;
+    }
+    if is_root() {
         keeper.uid(uid).gid(gid);
     }
     let keeper = keeper.spawn().context("/bin/sh")?;
-    await_socket(&folder)?;
-    Ok(Place::Private { folder, _keeper: keeper })
+    await_socket(folder)?;
+    Ok(keeper)
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Whom root lets run the server, which refuses to run as root.

@@ -6,6 +6,9 @@
 //! Where one gateway owns the database, the allowance is what the limit leaves. Where several share one, it is a lease:
 //! `lease.rs` says how.
 
+mod hold;
+mod spenders;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,7 +16,12 @@ use parking_lot::Mutex;
 use crate::lease::{Allowance, Verdict};
 use crate::{
     Balance, Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime,
+    UserId,
 };
+
+pub use hold::Hold;
+use spenders::Spenders;
+pub use spenders::{Spender, Spending};
 
 /// What a period grants: credits, and how many calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +64,7 @@ struct State {
     book: BookSnapshot,
     /// The part of what is used that adjustments make, where the store does not say what is used with every answer.
     adjusted: Credits,
+    spenders: Spenders,
     /// `None` where the whole limit is this book's to spend.
     lease: Option<Allowance>,
 }
@@ -102,6 +111,14 @@ pub enum HoldRefused {
         /// What was asked for.
         needed: Credits,
     },
+    /// Not enough of what the user may spend.
+    #[error("{needed} credits are needed and {available} are left of the user's limit")]
+    User {
+        /// What the user may still hold.
+        available: Credits,
+        /// What was asked for.
+        needed: Credits,
+    },
     /// No call left.
     #[error("all {limit} calls of the period are used")]
     Calls {
@@ -131,13 +148,19 @@ impl Book {
     /// A book that goes on from what the store has.
     pub fn of(balance: Balance) -> Arc<Self> {
         let book = BookSnapshot { used: balance.used, calls_used: balance.calls, ..BookSnapshot::default() };
-        Arc::new(Self(Mutex::new(State { book, adjusted: balance.adjusted, lease: None })))
+        Arc::new(Self(Mutex::new(State {
+            book,
+            adjusted: balance.adjusted,
+            spenders: Spenders::default(),
+            lease: None,
+        })))
     }
 
     /// A book that may spend what it leases, which at first is nothing.
     pub fn leased(key: LeaseKey, terms: LeaseTerms) -> Arc<Self> {
         let lease = Some(Allowance::new(key, terms));
-        Arc::new(Self(Mutex::new(State { book: BookSnapshot::default(), adjusted: Credits::ZERO, lease })))
+        let (book, adjusted) = (BookSnapshot::default(), Credits::ZERO);
+        Arc::new(Self(Mutex::new(State { book, adjusted, spenders: Spenders::default(), lease })))
     }
 
     /// Holds `amount` for one call if `grant` allows it beside all that is used and held. One step, under one lock:
@@ -158,10 +181,27 @@ impl Book {
         now: Uptime,
         after: Option<Ticket>,
     ) -> Result<Hold, NotOpened> {
+        self.open_by(None, amount, grant, now, after)
+    }
+
+    /// [`Book::open_leased`] for a user, in whose account it is held in the same step: in both or in neither. What the
+    /// user spent besides must have been [told](Self::told) where the user has a limit.
+    pub fn open_by(
+        self: &Arc<Self>,
+        by: Option<&Spender>,
+        amount: Credits,
+        grant: Grant,
+        now: Uptime,
+        after: Option<Ticket>,
+    ) -> Result<Hold, NotOpened> {
         if amount.is_negative() {
             return Err(NotOpened::Refused(HoldRefused::Amount(amount)));
         }
         let mut state = self.0.lock();
+        // First, so that nobody waits for the organisation's credit who could not spend it.
+        if let Some(available) = by.and_then(|by| state.spenders.lacks(by, amount)) {
+            return Err(NotOpened::Refused(HoldRefused::User { available, needed: amount }));
+        }
         let book = state.book;
         let verdict = match &mut state.lease {
             Some(lease) => lease.decide(Share::of_call(amount), book.held(), grant, now, after),
@@ -172,7 +212,12 @@ impl Book {
             Verdict::Refuse(left) => Err(NotOpened::Refused(refusal(amount, left, grant))),
             Verdict::Open { leased } => {
                 state.book = book.holding(amount).ok_or(NotOpened::Refused(HoldRefused::Amount(amount)))?;
-                Ok(Hold { book: Arc::clone(self), amount, lease: leased.then_some(grant), secured: false, live: true })
+                let user = by.map(|by| by.user_id.clone());
+                if let Some(user) = &user {
+                    state.spenders.hold(user, amount);
+                }
+                let lease = leased.then_some(grant);
+                Ok(Hold { book: Arc::clone(self), amount, user, lease, secured: false, live: true })
             }
         }
     }
@@ -249,6 +294,22 @@ impl Book {
         }
     }
 
+    /// A user's account as it is now.
+    pub fn spending(&self, user: &UserId) -> Spending {
+        self.0.lock().spenders.of(user)
+    }
+
+    /// Takes over what the store had of a user, which was read once all that was captured when `seen` was looked at had
+    /// reached it.
+    pub fn told(&self, user: &UserId, seen: Spending, stored: Credits, now: Uptime) {
+        self.0.lock().spenders.told(user, seen, stored, now);
+    }
+
+    /// What was told of users may be old: adjustments may have been made.
+    pub fn doubt(&self) {
+        self.0.lock().spenders.doubt();
+    }
+
     /// The book as it is now. With a lease, `used` is what the store last said of all instances and this one's own since.
     pub fn snapshot(&self) -> BookSnapshot {
         self.0.lock().book
@@ -270,93 +331,6 @@ fn refusal(amount: Credits, left: Share, grant: Grant) -> HoldRefused {
         Some(limit) if left.calls == 0 => HoldRefused::Calls { limit },
         _ if left.credits == Credits::MAX => HoldRefused::Amount(amount),
         _ => HoldRefused::Credits { available: left.credits, needed: amount },
-    }
-}
-
-/// Credits set aside for one call. Settle it with [`Hold::capture`] or [`Hold::void`]; dropped, it voids itself.
-#[derive(Debug)]
-#[must_use = "a hold that is dropped is voided"]
-pub struct Hold {
-    book: Arc<Book>,
-    amount: Credits,
-    /// Opened under a lease, with this grant: what it limits must be covered by a lease when it is charged.
-    lease: Option<Grant>,
-    secured: bool,
-    live: bool,
-}
-
-impl Hold {
-    /// What is held.
-    pub fn amount(&self) -> Credits {
-        self.amount
-    }
-
-    /// Whether it was opened under a lease.
-    pub fn is_leased(&self) -> bool {
-        self.lease.is_some()
-    }
-
-    /// The book that this hold is in, as it is now.
-    pub fn book(&self) -> BookSnapshot {
-        self.book.snapshot()
-    }
-
-    /// Whether this hold may be charged: not where its lease may have been reclaimed in the meantime, unless a new one
-    /// covers it. Ask right before the charge is written down; where the answer is no, ask the store or void the hold.
-    pub fn secure(&mut self, now: Uptime) -> bool {
-        if !self.secured {
-            let amount = Share::of_call(self.amount);
-            let mut state = self.book.0.lock();
-            self.secured = match (&mut state.lease, self.lease) {
-                (Some(lease), Some(grant)) => lease.secure(amount, grant, now),
-                _ => true,
-            };
-        }
-        self.secured
-    }
-
-    /// Charges `credits`, at most what is held; the rest returns. Answers the book after it.
-    pub fn capture(mut self, credits: Credits) -> BookSnapshot {
-        let captured = credits.clamp(Credits::ZERO, self.amount);
-        debug_assert_eq!(captured, credits, "a capture is between zero and its hold");
-        self.settle(Share::of_call(captured))
-    }
-
-    /// Charges what an interrupted call costs, which is no call of the period. Answers the book after it.
-    pub fn interrupt(mut self, credits: Credits) -> BookSnapshot {
-        self.settle(Share { credits: credits.clamp(Credits::ZERO, self.amount), calls: 0 })
-    }
-
-    /// Gives everything back. Answers the book after it.
-    pub fn void(mut self) -> BookSnapshot {
-        self.settle(Share::ZERO)
-    }
-
-    fn settle(&mut self, charged: Share) -> BookSnapshot {
-        let mut state = self.book.0.lock();
-        let state = &mut *state;
-        if self.live {
-            self.live = false;
-            let book = &mut state.book;
-            book.held = book.held.saturating_sub(self.amount);
-            book.calls_held = book.calls_held.saturating_sub(1);
-            book.used = book.used.saturating_add(charged.credits);
-            book.calls_used = book.calls_used.saturating_add(charged.calls);
-            if let Some(lease) = &mut state.lease {
-                let secured =
-                    if self.secured && self.lease.is_some() { Share::of_call(self.amount) } else { Share::ZERO };
-                lease.settled(charged, secured);
-            }
-        }
-        state.book
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if self.live {
-            self.settle(Share::ZERO);
-        }
     }
 }
 

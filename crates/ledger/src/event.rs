@@ -46,9 +46,6 @@ pub struct UsageEvent {
     pub plugin: Arc<PluginIdentity>,
     /// What the price depended on.
     pub signals: Signals,
-    /// The organisation's plan, which the price may depend on too; events of older versions have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<PlanName>,
     /// What the backend's answer said of its work; `None` before there is one, and in events of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<AnswerSignals>,
@@ -62,6 +59,9 @@ pub struct UsageEvent {
     /// The backend's status; `None` where it gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
+    /// The plan that it was priced for, as it was then; `None` of events that were written before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PricedPlan>,
     /// Why an operator made it; `None` of a call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjustment: Option<Adjustment>,
@@ -77,6 +77,16 @@ impl UsageEvent {
     pub fn period(&self) -> Period {
         Period::of(self.occurred_at)
     }
+}
+
+/// The plan that a call was priced for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PricedPlan {
+    /// Its name.
+    pub name: PlanName,
+    /// Its version then.
+    pub version: i64,
 }
 
 /// How a hold ended.

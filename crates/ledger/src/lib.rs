@@ -24,17 +24,18 @@ mod level;
 
 mod audit;
 mod idempotency;
+mod rollout;
 mod stores;
 mod usage_query;
 
 pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAdjustment};
 pub use answer_signals::{AnswerSignals, ModelUsage};
 pub use audit::{Actor, AuditEntry};
-pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened};
+pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened, Spender, Spending};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
-pub use event::{ChargeItem, Outcome, PluginIdentity, UsageEvent};
+pub use event::{ChargeItem, Outcome, PluginIdentity, PricedPlan, UsageEvent};
 pub use idempotency::{CallKey, Claimed, IdempotencyKey, IdempotencyStore, KeptAnswer, KeyClaim, KeyLimits, TakenKey};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
 pub use lease::{
@@ -45,9 +46,11 @@ pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord};
 pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
 pub use plan::{Plan, PlanPricing, UsageLimits};
+pub use rollout::{Canary, CanaryShare, PluginFile, PluginHash, Rollout, Step, StepRefused, StoredPlugin};
 pub use signals::{Scalar, Signals};
 pub use stores::{
-    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, StoreError, UsageStore,
+    Balance, Change, Changed, Directory, LeaseStore, ManagementUpdate, NewOrganization, Rollouts, StoreError,
+    UsageStore, Version,
 };
 pub use usage_query::{
     DailyUsage, EventTypeUsage, HistoryFilter, HistoryPage, HistorySummary, MonthlyUsage, PageRequest, SessionUsage,

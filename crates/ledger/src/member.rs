@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::UserId;
+use crate::{Limit, UserId};
 
 /// A member's role in an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,4 +89,7 @@ pub struct Member {
     /// For people to read.
     #[serde(default)]
     pub email: Option<String>,
+    /// Credits that the user may spend in a period, in place of the organisation's limit for each member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_credits: Option<Limit>,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Grant, Member, OrganizationId, Plan, PlanName, SubscriptionStatus, Timestamp, UsageLimits, UserId};
+use crate::{Grant, Limit, Member, OrganizationId, Plan, PlanName, SubscriptionStatus, Timestamp, UsageLimits, UserId};
 
 /// An organisation's own settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,11 @@ impl OrganizationRecord {
     /// The limits in force: the organisation's own, else its plan's.
     pub fn limits(&self) -> UsageLimits {
         self.plan.limits_with(&self.organization.usage_limits)
+    }
+
+    /// What a period allows a member: the member's own limit, else the one for each member.
+    pub fn member_limit(&self, member: &Member) -> Limit {
+        member.monthly_credits.or(self.limits().member_monthly_credits).unwrap_or(Limit::Unlimited)
     }
 
     /// What a period grants this organisation.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Credits, Grant, Limit, PlanName};
 
-/// What a plan gives and costs. Only `monthly_credits` and `limits.ai_calls_per_month` are enforced by the gateway; the
-/// rest travels with the plan for the app to read.
+/// What a plan gives and costs. Only `monthly_credits` and of `limits` `ai_calls_per_month` and `member_monthly_credits` are
+/// enforced by the gateway; the rest travels with the plan for the app to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
@@ -23,9 +23,17 @@ pub struct Plan {
     pub limits: UsageLimits,
     /// What the plan advertises.
     pub features: Vec<String>,
+    /// Counts up with every change; 1 is the first. Written by the store.
+    #[serde(default = "Plan::first_version")]
+    pub version: i64,
 }
 
 impl Plan {
+    /// Plans that were written before they had versions are the first one.
+    const fn first_version() -> i64 {
+        1
+    }
+
     /// The limits in force for an organisation on this plan: its own, else the plan's.
     pub fn limits_with(&self, own: &UsageLimits) -> UsageLimits {
         let of_plan = UsageLimits { monthly_credits: Some(self.monthly_credits), ..self.limits.clone() };
@@ -60,6 +68,9 @@ pub struct UsageLimits {
     /// Credits a period. In a plan this is `monthlyCredits` of the plan itself.
     #[serde(default, alias = "creditsPerMonth", skip_serializing_if = "Option::is_none")]
     pub monthly_credits: Option<Limit>,
+    /// Credits a period for each member that has no limit of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_monthly_credits: Option<Limit>,
     /// Metered calls a period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ai_calls_per_month: Option<i64>,
@@ -95,6 +106,7 @@ impl UsageLimits {
     pub fn or(&self, other: &Self) -> Self {
         Self {
             monthly_credits: self.monthly_credits.or(other.monthly_credits),
+            member_monthly_credits: self.member_monthly_credits.or(other.member_monthly_credits),
             ai_calls_per_month: self.ai_calls_per_month.or(other.ai_calls_per_month),
             pdf_exports_per_month: self.pdf_exports_per_month.or(other.pdf_exports_per_month),
             session_limit: self.session_limit.or(other.session_limit),

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use crate::{
     Actor, AlertThresholds, AuditEntry, Credits, EventDefinition, EventType, HistoryFilter, HistoryPage, InstanceId,
     LeaseGrant, LeaseKey, LeaseNews, LeaseRequest, LeaseUsed, Member, MonthlyUsage, Organization, OrganizationId,
-    OrganizationRecord, PageRequest, Period, Plan, PlanName, Share, SubscriptionStatus, Timestamp, UsageEvent,
-    UsageEventId, UsageLimits, UsageReport, UserId,
+    OrganizationRecord, PageRequest, Period, Plan, PlanName, PluginFile, PluginHash, Rollout, Share, Step, StepRefused,
+    StoredPlugin, SubscriptionStatus, Timestamp, UsageEvent, UsageEventId, UsageLimits, UsageReport, UserId,
 };
 
 /// Why a store could not do what it was asked.
@@ -64,6 +64,19 @@ pub enum Changed {
     Plan(PlanName),
     /// An event definition.
     EventDefinition(EventType),
+    /// Which plugin sets prices for whom.
+    Pricing,
+}
+
+/// A version of something that is counted by versions, and who made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version<T> {
+    /// Since when it is the one in force; `None` for what was there from the start.
+    pub at: Option<Timestamp>,
+    /// Who made it.
+    pub by: Option<String>,
+    /// What it says.
+    pub value: T,
 }
 
 /// Organisations, members, plans, event definitions and the audit trail.
@@ -95,10 +108,14 @@ pub trait Directory: Send + Sync + 'static {
     async fn delete_member(&self, id: &OrganizationId, user: &UserId, change: &Change) -> Result<bool, StoreError>;
     /// Every plan, by name.
     async fn plans(&self) -> Result<Vec<Plan>, StoreError>;
-    /// Makes or changes a plan.
+    /// Every version of a plan, newest first; none where there is no such plan.
+    async fn plan_versions(&self, plan: &PlanName) -> Result<Vec<Version<Plan>>, StoreError>;
+    /// Makes or changes a plan; answers it with its version, one more than before where it changed.
     async fn put_plan(&self, plan: &Plan, change: &Change) -> Result<Plan, StoreError>;
     /// Every event definition, by event type.
     async fn event_definitions(&self) -> Result<Vec<EventDefinition>, StoreError>;
+    /// Every version of an event definition, newest first; none where there is none.
+    async fn event_definition_versions(&self, of: &EventType) -> Result<Vec<Version<EventDefinition>>, StoreError>;
     /// Makes or changes an event definition; answers it with its version, one more than before where it changed.
     async fn put_event_definition(
         &self,
@@ -111,6 +128,37 @@ pub trait Directory: Send + Sync + 'static {
     async fn changes_since(&self, since: i64) -> Result<Vec<(i64, Changed)>, StoreError>;
     /// The newest revision; 0 where nothing ever changed.
     async fn revision(&self) -> Result<i64, StoreError>;
+}
+
+/// Uploaded plugins, and which of them sets prices for whom. Every change is audited with its reason and numbered like any
+/// other change of the directory.
+#[async_trait]
+pub trait Rollouts: Send + Sync + 'static {
+    /// Keeps a plugin. One that is there already keeps its date, and takes over the cases and the signature that came now.
+    /// `None` where as many are kept as there may be.
+    async fn put_plugin(
+        &self,
+        plugin: &StoredPlugin,
+        file: &PluginFile,
+        why: &str,
+        change: &Change,
+    ) -> Result<Option<StoredPlugin>, StoreError>;
+    /// Every plugin, the newest first.
+    async fn plugins(&self) -> Result<Vec<StoredPlugin>, StoreError>;
+    /// What was uploaded of a plugin.
+    async fn plugin_file(&self, of: &PluginHash) -> Result<Option<PluginFile>, StoreError>;
+    /// Which plugin sets prices for whom, now.
+    async fn rollout(&self) -> Result<Rollout, StoreError>;
+    /// Makes a step, for a reason. A plugin that is to set prices must price every event type `in_use`.
+    async fn step(
+        &self,
+        step: &Step,
+        in_use: &[EventType],
+        why: &str,
+        change: &Change,
+    ) -> Result<Result<Rollout, StepRefused>, StoreError>;
+    /// The audit entries of uploads and steps, newest first, those below the cursor `before` if one is given.
+    async fn steps(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
 }
 
 /// What the events of one organisation and period add up to.
@@ -136,6 +184,8 @@ pub trait UsageStore: Send + Sync + 'static {
     async fn persist(&self) -> Result<(), StoreError>;
     /// What a period's events add up to.
     async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError>;
+    /// What one user's events of a period add up to.
+    async fn used_by(&self, id: &OrganizationId, period: Period, user: &UserId) -> Result<Credits, StoreError>;
     /// One event of an organisation.
     async fn event(&self, id: &OrganizationId, event: UsageEventId) -> Result<Option<UsageEvent>, StoreError>;
     /// One page of the events that pass the filter, newest first, with a summary of all that pass it.

@@ -45,6 +45,11 @@ pub enum PricingError {
 }
 
 impl PricingError {
+    /// Whether the plugin failed; to decline a call is an answer.
+    pub const fn is_fault(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+
     /// The cause, one of a fixed set: the label in metrics.
     pub const fn cause(&self) -> &'static str {
         match self {
@@ -100,6 +105,15 @@ pub enum LoadError {
     /// It answers one of its golden cases otherwise.
     #[error("it fails its golden cases: {0}")]
     Golden(String),
+    /// Keys are configured, and no signature came with it.
+    #[error("it is not signed; pricing.signing_keys asks for a detached ed25519 signature of the file")]
+    Unsigned,
+    /// None of the configured keys made its signature.
+    #[error("its signature is of none of pricing.signing_keys")]
+    Signature,
+    /// It is not the file that its hash names.
+    #[error("its content is not what its hash says")]
+    OtherContent,
     /// The host could not be set up.
     #[error("the host cannot be set up: {0}")]
     Host(String),
@@ -123,6 +137,9 @@ impl LoadError {
             Self::Description(_) => "description",
             Self::Trial(_) => "trial",
             Self::Golden(_) => "golden_cases",
+            Self::Unsigned => "unsigned",
+            Self::Signature => "signature",
+            Self::OtherContent => "other_content",
             Self::Host(_) => "host",
         }
     }

@@ -197,6 +197,16 @@ impl Cases {
     }
 }
 
+/// Reads cases that came by themselves, bounded like a file.
+pub(crate) fn parse_bounded(text: &str) -> Result<Cases, String> {
+    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    if bytes > FILE_BYTES_MAX {
+        Err(format!("{bytes} bytes; allowed are {FILE_BYTES_MAX}"))
+    } else {
+        Cases::parse(text)
+    }
+}
+
 /// The text of a file of cases; `None` where there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ledger::Credits;
 
+use crate::signature::SigningKey;
+
 /// Where the plugin is and what it may use.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -33,6 +35,14 @@ pub struct Options {
     pub poll: Duration,
     /// How long a changing file is left alone: 150 ms.
     pub debounce: Duration,
+    /// Who may sign plugins: where there is anybody, nothing else loads.
+    pub signing_keys: Vec<SigningKey>,
+    /// Faults of a canary, in parts of 10 000 of its calls: 100. One fault more, and it is taken back.
+    pub canary_faults_max: u16,
+    /// Calls of which a canary's rate of faults is at least: 100.
+    pub canary_calls_min: u64,
+    /// Calls that wait for the shadow: 1024.
+    pub shadow_queue_max: usize,
 }
 
 impl Options {
@@ -54,6 +64,10 @@ impl Options {
             compile_time_max: Duration::from_secs(30),
             poll: Duration::from_secs(2),
             debounce: Duration::from_millis(150),
+            signing_keys: Vec::new(),
+            canary_faults_max: 100,
+            canary_calls_min: 100,
+            shadow_queue_max: 1_024,
         }
     }
 }

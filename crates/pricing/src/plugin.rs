@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ledger::{ChargeItem, Credits, EventDefinition, EventType, ModelUsage, PlanName, PluginIdentity, Signals};
+use ledger::{
+    ChargeItem, Credits, EventDefinition, EventType, ModelUsage, PlanName, PluginFile, PluginIdentity, Signals,
+};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Store, Trap};
@@ -17,7 +19,9 @@ use crate::contract::{Contract, Instance, wit};
 use crate::engine::{self, Limits};
 use crate::error::{LoadError, PricingError};
 use crate::golden::Cases;
+use crate::load;
 use crate::options::Options;
+use crate::watch::Landed;
 
 /// A call to be priced.
 #[derive(Clone, Copy, Debug)]
@@ -75,12 +79,11 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Loads the file at `options.path`: reads, compiles aside, checks, tries, its golden cases included.
+    /// Loads the file at `options.path`: reads, checks its signature, compiles aside, tries, its golden cases included.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
-        let plugin = Self::load_untested(options)?;
-        let cases = Cases::beside(&options.path).map_err(LoadError::Golden)?;
-        plugin.must_pass(cases.as_ref())?;
-        Ok(plugin)
+        let Landed { plugin, cases, signature } = Landed::read(options)?;
+        let engine = engine::new(options).map_err(LoadError::Host)?;
+        load::prepare(PluginFile { content: plugin, cases, signature }, &engine, options)
     }
 
     /// Loads it without its golden cases: for whoever wants to see all that differs.

@@ -1,7 +1,9 @@
 //! What the operators are shown of plugins.
 
-use ledger::Timestamp;
+use ledger::{CanaryShare, Rollout, Timestamp};
 use serde::Serialize;
+
+use crate::shadow::ShadowFigures;
 
 /// Plugins as they are now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -11,8 +13,43 @@ pub struct PricingReport {
     pub active: Option<LoadedPlugin>,
     /// The one that did before it.
     pub previous: Option<LoadedPlugin>,
+    /// The one that sets prices for a share of organisations.
+    pub canary: Option<CanaryReport>,
+    /// The one that is asked beside, and what it would have charged.
+    pub shadow: Option<ShadowReport>,
     /// Files that were rejected, newest first; the last 20.
     pub rejected: Vec<RejectedFile>,
+    /// The state that this gateway follows.
+    pub rollout: Rollout,
+}
+
+/// The canary, as this gateway sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryReport {
+    /// Which.
+    pub plugin: LoadedPlugin,
+    /// For how many of 10 000 organisations.
+    pub share: CanaryShare,
+    /// How often it was asked here.
+    pub calls: u64,
+    /// How often it failed here.
+    pub faults: u64,
+    /// Whether it failed too often here, sets no more prices here and is being taken back.
+    pub failing: bool,
+}
+
+/// The shadow, as this gateway sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowReport {
+    /// Which.
+    pub plugin: LoadedPlugin,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it would have charged for this gateway's calls.
+    #[serde(flatten)]
+    pub figures: ShadowFigures,
 }
 
 /// A plugin that set prices.

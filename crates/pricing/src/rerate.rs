@@ -13,7 +13,7 @@ pub fn rerate(
     definition: &EventDefinition,
     plan_unless_noted: &PlanName,
 ) -> Result<Settled, PricingError> {
-    let plan = event.plan.as_ref().unwrap_or(plan_unless_noted);
+    let plan = event.plan.as_ref().map_or(plan_unless_noted, |plan| &plan.name);
     let call = Call { definition, plan, signals: &event.signals };
     let quote = plugin.quote(&call)?;
     let noted = event.answer.clone();

@@ -41,6 +41,15 @@ pub enum Refusal {
         /// When the next period begins.
         resets_at: Timestamp,
     },
+    /// What the user may spend in the period does not cover the quote.
+    UserLimitExceeded {
+        /// What the user may still hold.
+        remaining: Credits,
+        /// What the call was quoted.
+        needed: Credits,
+        /// When the next period begins.
+        resets_at: Timestamp,
+    },
     /// The period's calls are used up.
     CallLimitExceeded {
         /// The period's calls.
@@ -88,6 +97,20 @@ pub enum Refusal {
     UpstreamTimeout,
     /// The plugin has no price for this call.
     PricingUnavailable,
+    /// What is uploaded is no pricing plugin: a fixed name for why, and a sentence.
+    PluginRejected {
+        /// The cause, one of a fixed set.
+        cause: &'static str,
+        /// Why, for people.
+        why: String,
+    },
+    /// A step that leads nowhere: the code, and a sentence.
+    StepRefused {
+        /// The stable name.
+        code: &'static str,
+        /// Why, for people.
+        why: String,
+    },
     /// The plugin declines this call, in its own words.
     PricingRefused(String),
     /// The charge cannot be written down.
@@ -129,15 +152,21 @@ impl Refusal {
             | Self::InvalidRequest(_)
             | Self::IdempotencyKeyInvalid(_) => 400,
             Self::Unauthenticated => 401,
-            Self::BillingInactive(_) | Self::CreditLimitExceeded { .. } | Self::CallLimitExceeded { .. } => 402,
+            Self::BillingInactive(_)
+            | Self::CreditLimitExceeded { .. }
+            | Self::UserLimitExceeded { .. }
+            | Self::CallLimitExceeded { .. } => 402,
             Self::Forbidden => 403,
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::BodyTimeout => 408,
-            Self::Conflict(_) | Self::IdempotencyInProgress | Self::IdempotencyAnswerNotKept { .. } => 409,
+            Self::StepRefused { .. }
+            | Self::Conflict(_)
+            | Self::IdempotencyInProgress
+            | Self::IdempotencyAnswerNotKept { .. } => 409,
             Self::BodyTooLarge(_) => 413,
             Self::TargetTooLong(_) => 414,
-            Self::PricingRefused(_) | Self::IdempotencyKeyReused => 422,
+            Self::PricingRefused(_) | Self::PluginRejected { .. } | Self::IdempotencyKeyReused => 422,
             Self::TooManyInFlight
             | Self::TooManyInFlightOf(_)
             | Self::TooManyCalls { .. }
@@ -164,6 +193,7 @@ impl Refusal {
             Self::BodyTimeout => "body_timeout",
             Self::BillingInactive(_) => "billing_inactive",
             Self::CreditLimitExceeded { .. } => "credit_limit_exceeded",
+            Self::UserLimitExceeded { .. } => "user_limit_exceeded",
             Self::CallLimitExceeded { .. } => "call_limit_exceeded",
             Self::Conflict(_) => "conflict",
             Self::IdempotencyKeyInvalid(_) => "idempotency_key_invalid",
@@ -180,6 +210,8 @@ impl Refusal {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::PricingUnavailable => "pricing_unavailable",
             Self::PricingRefused(_) => "pricing_refused",
+            Self::PluginRejected { .. } => "plugin_rejected",
+            Self::StepRefused { code, .. } => code,
             Self::JournalUnavailable => "journal_unavailable",
             Self::StoreUnavailable => "store_unavailable",
             Self::ShuttingDown => "shutting_down",
@@ -191,7 +223,10 @@ impl Refusal {
         match self {
             Self::PathNotCanonical(why) => format!("The path is ambiguous: it has {why}.").into(),
             Self::InvalidJson(why) => format!("The body is not valid JSON: {why}.").into(),
-            Self::InvalidRequest(why) | Self::Conflict(why) | Self::HeaderTooLarge(why) => why.into(),
+            Self::InvalidRequest(why)
+            | Self::Conflict(why)
+            | Self::StepRefused { why, .. }
+            | Self::HeaderTooLarge(why) => why.into(),
             Self::Unauthenticated => "Sign in: a valid credential is required.".into(),
             Self::Forbidden => "You may not do this in this organization.".into(),
             Self::NotFound(what) => format!("There is no such {what}.").into(),
@@ -207,6 +242,10 @@ impl Refusal {
             }
             Self::CreditLimitExceeded { remaining, needed, resets_at } => format!(
                 "Credit limit exceeded: this call needs {needed} credits and {remaining} are left until {resets_at}."
+            )
+            .into(),
+            Self::UserLimitExceeded { remaining, needed, resets_at } => format!(
+                "Your own limit is exceeded: this call needs {needed} credits and {remaining} are left to you until {resets_at}."
             )
             .into(),
             Self::CallLimitExceeded { limit, resets_at } => {
@@ -242,6 +281,7 @@ impl Refusal {
             Self::UpstreamTimeout => "The AI service did not answer in time.".into(),
             Self::PricingUnavailable => "This call cannot be priced at the moment; nothing was charged.".into(),
             Self::PricingRefused(why) => format!("This call is not offered: {why}").into(),
+            Self::PluginRejected { why, .. } => format!("The plugin is not taken: {why}.").into(),
             Self::JournalUnavailable => "Charges cannot be recorded at the moment; nothing was charged.".into(),
             Self::StoreUnavailable => "The organization's data cannot be reached at the moment.".into(),
             Self::ShuttingDown => "The gateway is restarting; try again shortly.".into(),
@@ -270,7 +310,7 @@ impl Refusal {
         }
     }
 
-    /// The JSON body: `{"success": false, "error": "…", "code": "…", "requestId": "…"}`, and for a credit limit
+    /// The JSON body: `{"success": false, "error": "…", "code": "…", "requestId": "…"}`, and for a credit limit, the organisation's or the user's,
     /// `remainingCredits`, `creditsNeeded` and `resetsAt` besides.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         serde_json::to_vec(&Body { refusal: self, request_id }).unwrap_or_default()
@@ -290,7 +330,8 @@ impl Serialize for Body<'_> {
         map.serialize_entry("code", self.refusal.code())?;
         map.serialize_entry("requestId", self.request_id)?;
         match self.refusal {
-            Refusal::CreditLimitExceeded { remaining, needed, resets_at } => {
+            Refusal::CreditLimitExceeded { remaining, needed, resets_at }
+            | Refusal::UserLimitExceeded { remaining, needed, resets_at } => {
                 map.serialize_entry("remainingCredits", remaining)?;
                 map.serialize_entry("creditsNeeded", needed)?;
                 map.serialize_entry("resetsAt", resets_at)?;
@@ -299,6 +340,7 @@ impl Serialize for Body<'_> {
                 map.serialize_entry("callLimit", limit)?;
                 map.serialize_entry("resetsAt", resets_at)?;
             }
+            Refusal::PluginRejected { cause, .. } => map.serialize_entry("cause", cause)?,
             Refusal::IdempotencyAnswerNotKept { event } => map.serialize_entry("usageEventId", event)?,
             _ => {}
         }

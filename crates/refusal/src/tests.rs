@@ -19,6 +19,11 @@ fn every_refusal() -> Vec<Refusal> {
             needed: Credits::from_micros(28_000_000),
             resets_at,
         },
+        Refusal::UserLimitExceeded {
+            remaining: Credits::from_micros(500_000),
+            needed: Credits::from_micros(28_000_000),
+            resets_at,
+        },
         Refusal::CallLimitExceeded { limit: 50, resets_at },
         Refusal::Conflict("credits: 5 are more than is left of the limit; allowed: up to 2.5.".into()),
         Refusal::IdempotencyKeyInvalid("is empty"),

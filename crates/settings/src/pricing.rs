@@ -17,6 +17,14 @@ pub struct Pricing {
     pub max_time: Duration,
     /// The price of a call, in whole credits.
     pub max_credits_per_call: u64,
+    /// Public keys in base64, of which one must have signed every plugin; none: nothing need be signed.
+    pub signing_keys: Vec<String>,
+    /// Faults of a canary, in parts of 10 000 of its calls.
+    pub canary_max_faults: u64,
+    /// Calls of which a canary's rate of faults is at least.
+    pub canary_min_calls: u64,
+    /// Calls that wait for the shadow.
+    pub shadow_queue: u64,
 }
 
 impl Pricing {
@@ -33,6 +41,10 @@ impl Pricing {
                 Duration::from_millis(5)..=Duration::from_secs(10),
             ),
             max_credits_per_call: section.count("max_credits_per_call", 1_000_000, 1..=1_000_000_000),
+            signing_keys: section.list("signing_keys"),
+            canary_max_faults: section.count("canary_max_faults", 100, 0..=10_000),
+            canary_min_calls: section.count("canary_min_calls", 100, 1..=1_000_000),
+            shadow_queue: section.count("shadow_queue", 1_024, 1..=100_000),
         };
         section.close();
         read

@@ -4,6 +4,7 @@ mod adjusting;
 mod cases;
 mod idempotency;
 mod reconciling;
+mod rollouts;
 mod schema;
 
 use std::path::Path;
@@ -150,6 +151,13 @@ cases! {
     a_repair_writes_the_books_anew_and_leaves_an_audit_entry,
     books_are_sound_at_every_moment_while_events_are_added,
     a_repair_beside_events_that_arrive_loses_none_of_them,
+    ; rollouts:
+    a_plugin_comes_back_as_it_was_uploaded_once,
+    every_step_is_audited_with_its_reason_and_numbered,
+    a_step_that_is_refused_leaves_no_trace,
+    steps_at_once_take_turns,
+    as_many_plugins_are_kept_as_may_be,
+    every_version_of_a_plan_and_a_definition_is_kept,
     ; adjusting:
     an_adjustment_is_an_event_of_its_period_and_of_the_user_it_names,
     a_key_names_one_adjustment_for_ever,

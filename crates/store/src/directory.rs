@@ -3,8 +3,9 @@
 
 use async_trait::async_trait;
 use ledger::{
-    AlertThresholds, AuditEntry, Change, Changed, Directory, EventDefinition, ManagementUpdate, Member,
-    NewOrganization, Organization, OrganizationId, OrganizationRecord, Plan, StoreError, UsageLimits, UserId,
+    AlertThresholds, AuditEntry, Change, Changed, Directory, EventDefinition, EventType, ManagementUpdate, Member,
+    NewOrganization, Organization, OrganizationId, OrganizationRecord, Plan, PlanName, StoreError, UsageLimits, UserId,
+    Version,
 };
 
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
@@ -16,6 +17,7 @@ use crate::ops::definitions::Definitions;
 use crate::ops::members::Members;
 use crate::ops::organizations::Organizations;
 use crate::ops::plans::Plans;
+use crate::ops::versions::{Of, Versions};
 use crate::sql_store::{SqlStore, commit};
 
 #[async_trait]
@@ -183,16 +185,26 @@ where
         self.within(async {
             let mut transaction = self.change().await?;
             let old = Plans::<D>(&mut transaction).find(&plan.plan).await?;
-            if old.as_ref() != Some(plan) {
-                Plans::<D>(&mut transaction).put(plan).await?;
-                let changed = Changed::Plan(plan.plan.clone());
-                let act = Act { action: "plan.put", changed: &changed, part: None, old: old.as_ref(), new: Some(plan) };
-                Audit::<D>(&mut transaction).record(act, change).await?;
-                commit::<D>(transaction).await?;
+            let version = old.as_ref().map_or(0, |old| old.version);
+            let same = Plan { version, ..plan.clone() };
+            if old.as_ref() == Some(&same) {
+                return Ok(same);
             }
-            Ok(plan.clone())
+            let wanted = Plan { version: version.saturating_add(1), ..same };
+            Plans::<D>(&mut transaction).put(&wanted).await?;
+            let name = wanted.plan.as_str();
+            Versions::<D>(&mut transaction, Of::Plan).add(name, wanted.version, &wanted, change).await?;
+            let changed = Changed::Plan(wanted.plan.clone());
+            let act = Act { action: "plan.put", changed: &changed, part: None, old: old.as_ref(), new: Some(&wanted) };
+            Audit::<D>(&mut transaction).record(act, change).await?;
+            commit::<D>(transaction).await?;
+            Ok(wanted)
         })
         .await
+    }
+
+    async fn plan_versions(&self, plan: &PlanName) -> Result<Vec<Version<Plan>>, StoreError> {
+        self.within(async { Versions::<D>(&mut *self.read().await?, Of::Plan).list(plan.as_str()).await }).await
     }
 
     async fn event_definitions(&self) -> Result<Vec<EventDefinition>, StoreError> {
@@ -214,6 +226,8 @@ where
             }
             let wanted = EventDefinition { version: version.saturating_add(1), ..same };
             Definitions::<D>(&mut transaction).put(&wanted).await?;
+            let (name, version) = (wanted.event_type.as_str(), wanted.version);
+            Versions::<D>(&mut transaction, Of::EventDefinition).add(name, version, &wanted, change).await?;
             let changed = Changed::EventDefinition(wanted.event_type.clone());
             let act = Act {
                 action: "event_definition.put",
@@ -227,6 +241,11 @@ where
             Ok(wanted)
         })
         .await
+    }
+
+    async fn event_definition_versions(&self, of: &EventType) -> Result<Vec<Version<EventDefinition>>, StoreError> {
+        self.within(async { Versions::<D>(&mut *self.read().await?, Of::EventDefinition).list(of.as_str()).await })
+            .await
     }
 
     async fn audit(&self, id: &OrganizationId, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {

@@ -1,5 +1,7 @@
 //! From the driver's errors to the ledger's two kinds, and why a database does not open.
 
+use std::fmt;
+
 use ledger::StoreError;
 
 /// Why a database does not open.
@@ -22,7 +24,7 @@ pub enum OpenError {
         /// Where, without the password.
         address: String,
         /// Why.
-        source: sqlx::Error,
+        source: DriverError,
     },
     /// Another gateway owns the database.
     #[error(
@@ -45,10 +47,38 @@ pub enum OpenError {
     },
     /// The database refuses.
     #[error("the database does not open: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] DriverError),
     /// The schema cannot be brought up to date.
-    #[error("the schema cannot be brought up to date: {0}")]
+    #[error("the schema cannot be brought up to date: {}", without_line(&.0.to_string()))]
     Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(DriverError(error))
+    }
+}
+
+/// What the driver said, for people: without the line of the server's own source that it names.
+pub struct DriverError(pub(crate) sqlx::Error);
+
+impl fmt::Display for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(without_line(&self.0.to_string()))
+    }
+}
+
+impl fmt::Debug for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for DriverError {}
+
+fn without_line(said: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    said.rsplit_once(" at line ").filter(|(_, line)| is_number(line)).map_or(said, |(said, _)| said)
 }
 
 /// What the driver said, in the ledger's words. What does not decode is damage; everything else may pass.
@@ -56,11 +86,29 @@ pub(crate) fn from_driver(error: sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::ColumnDecode { index, source } => StoreError::Damaged(format!("a bad value in {index}: {source}")),
         sqlx::Error::ColumnNotFound(column) => StoreError::Damaged(format!("no column {column}")),
-        other => StoreError::Unavailable(Box::new(other)),
+        other => StoreError::Unavailable(Box::new(DriverError(other))),
     }
 }
 
 /// A stored value that cannot be: what it was meant to be, and why it is not.
-pub(crate) fn damaged(what: &str, why: impl std::fmt::Display) -> StoreError {
+pub(crate) fn damaged(what: &str, why: impl fmt::Display) -> StoreError {
     StoreError::Damaged(format!("a bad {what}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_servers_source_is_no_news_for_people() {
+        let cases = [
+            ("permission denied for schema public at line 948", "permission denied for schema public"),
+            ("a fault at line two", "a fault at line two"),
+            ("a fault at line ", "a fault at line "),
+            ("a fault", "a fault"),
+        ];
+        for (said, want) in cases {
+            assert_eq!(without_line(said), want);
+        }
+    }
 }

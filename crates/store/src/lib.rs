@@ -16,6 +16,7 @@ mod postgres;
 mod price_list;
 mod reconciliation;
 mod recorded;
+mod rollouts;
 mod sql_store;
 mod sqlite;
 mod usage;
@@ -24,7 +25,7 @@ mod usage;
 mod contract;
 
 pub use error::OpenError;
-pub use open::{Maintained, Occupancy, Options, Store, open};
+pub use open::{Maintained, Occupancy, Options, Store, lacks, open};
 pub use price_list::standard_definitions;
 pub use reconciliation::{
     BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger::{Adjustments, Directory, IdempotencyStore, LeaseStore, Period, StoreError, Timestamp, UsageStore};
+use ledger::{
+    Adjustments, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError, Timestamp, UsageStore,
+};
 
 use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
@@ -44,12 +46,17 @@ pub enum Occupancy {
 
 /// A database that is open.
 #[async_trait]
-pub trait Store: Directory + UsageStore + Adjustments + IdempotencyStore + Reconciliation + Recorded {
+pub trait Store:
+    Directory + Rollouts + UsageStore + Adjustments + IdempotencyStore + Reconciliation + Recorded
+{
     /// Closes every connection.
     async fn close(&self);
 
     /// Its leases, where several gateways can share it.
     fn leases(self: Arc<Self>) -> Option<Arc<dyn LeaseStore>>;
+
+    /// What [`Store::maintain`] would do.
+    async fn upkeep(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError>;
 
     /// Makes what the coming months need, and drops the usage events of months more than `keep_months` back, where the
     /// database keeps months apart. Balances and rollups stay.
@@ -63,6 +70,11 @@ pub struct Maintained {
     pub made: Vec<Period>,
     /// Months whose usage events are gone.
     pub dropped: Vec<Period>,
+}
+
+/// What a gateway needs of a database that can be reached, and does not have there: a sentence each. Nothing is changed.
+pub async fn lacks(options: &Options) -> Result<Vec<String>, OpenError> {
+    if postgres::is_address(&options.url) { postgres::lacks(&options.url).await } else { Ok(Vec::new()) }
 }
 
 /// Opens the database that the address names; a gateway or companion brings its schema up to date.

@@ -4,8 +4,8 @@
 //! batch in the form that the dialect has for it, so that each is one statement.
 //!
 //! Every aggregate is generic over [`crate::dialect::Dialect`], with the same `where` clause: the connection runs
-//! statements, three types (texts, texts that may be absent, 64-bit integers) go in and come out, and columns are found by
-//! number. Rust makes no caller believe what a trait says of types other than its own, so the clause is repeated where
+//! statements, three types (texts, texts that may be absent, 64-bit integers; bytes for plugins alone) go in and come out, and
+//! columns are found by number. Rust makes no caller believe what a trait says of types other than its own, so the clause is repeated where
 //! statements are run. That is the whole price of writing each of them once.
 
 pub(crate) mod adjustments;
@@ -18,9 +18,11 @@ pub(crate) mod idempotency;
 pub(crate) mod members;
 pub(crate) mod organizations;
 pub(crate) mod plans;
+pub(crate) mod plugins;
 pub(crate) mod reconciliation;
 pub(crate) mod recorded;
 pub(crate) mod rollups;
+pub(crate) mod versions;
 
 use ledger::{Credits, StoreError};
 use serde::Serialize;

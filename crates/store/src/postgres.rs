@@ -5,6 +5,7 @@
 mod address;
 mod leases;
 mod months;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +20,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Connection as _, PgConnection, Postgres};
 
 use self::leases::News;
+pub(crate) use self::rights::lacks;
 use crate::batch::{Rows, Values};
 use crate::dialect::{Asked, Dialect};
-use crate::error::OpenError;
+use crate::error::{DriverError, OpenError};
 use crate::open::{Maintained, Occupancy, Options, Store};
 use crate::sql_store::{SqlStore, bring_up};
 
@@ -109,7 +111,7 @@ impl Dialect for Postgres {
 
     fn try_again(store: &PostgresStore, error: &StoreError) -> bool {
         let StoreError::Unavailable(source) = error else { return false };
-        match source.downcast_ref::<sqlx::Error>() {
+        match source.downcast_ref::<DriverError>().map(|error| &error.0) {
             Some(sqlx::Error::Database(error)) => match error.code().as_deref() {
                 // Could not serialize, deadlock, told to stop by an administrator who may have a successor up.
                 Some("40001" | "40P01" | "57P01") => true,
@@ -168,6 +170,10 @@ impl Store for PostgresStore {
         Some(self)
     }
 
+    async fn upkeep(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
+        self.within(self.due_months(now, keep_months)).await
+    }
+
     async fn maintain(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
         self.maintain_months(now, keep_months).await
     }
@@ -201,6 +207,6 @@ async fn look(connect: &PgConnectOptions) -> Result<(), OpenError> {
 async fn reach(connect: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let connecting = PgConnection::connect_with(connect);
     let reached = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
-    let unreachable = |source| OpenError::Unreachable { address: address::shown(connect), source };
+    let unreachable = |error| OpenError::Unreachable { address: address::shown(connect), source: DriverError(error) };
     reached.unwrap_or_else(|_late| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))).map_err(unreachable)
 }

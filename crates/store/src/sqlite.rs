@@ -149,6 +149,10 @@ impl Store for SqliteStore {
     }
 
     /// One file keeps everything, and has no parts to make or drop.
+    async fn upkeep(&self, _: Timestamp, _: Option<u32>) -> Result<Maintained, StoreError> {
+        Ok(Maintained::default())
+    }
+
     async fn maintain(&self, _: Timestamp, _: Option<u32>) -> Result<Maintained, StoreError> {
         Ok(Maintained::default())
     }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use ledger::{
-    Balance, HistoryFilter, HistoryPage, MonthlyUsage, OrganizationId, PageRequest, Period, StoreError, UsageEvent,
-    UsageEventId, UsageReport, UsageStore, UserId,
+    Balance, Credits, HistoryFilter, HistoryPage, MonthlyUsage, OrganizationId, PageRequest, Period, StoreError,
+    UsageEvent, UsageEventId, UsageReport, UsageStore, UserId,
 };
 
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
@@ -43,6 +43,10 @@ where
 
     async fn balance(&self, id: &OrganizationId, period: Period) -> Result<Balance, StoreError> {
         self.within(async { Balances::<D>(&mut *self.read().await?).find(id, period).await }).await
+    }
+
+    async fn used_by(&self, id: &OrganizationId, period: Period, user: &UserId) -> Result<Credits, StoreError> {
+        self.within(async { Rollups::<D>(&mut *self.read().await?).used_by(id, period, user).await }).await
     }
 
     async fn event(&self, id: &OrganizationId, event: UsageEventId) -> Result<Option<UsageEvent>, StoreError> {

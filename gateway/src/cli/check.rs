@@ -14,7 +14,7 @@ use store::{Occupancy, OpenError};
 
 use super::run::runtime;
 use super::{Failure, configuration, say};
-use crate::options::{RESERVED, pricing_options, store_options};
+use crate::options::{RESERVED, store_options};
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let mut inspected = configuration::inspect(file).map_err(|faults| Failure::Faults(lines(&faults.0)))?;
@@ -92,11 +92,21 @@ fn plugin(inspected: &mut Inspected) -> Option<Plugin> {
         return None;
     }
     let path = inspected.settings.pricing.plugin.display().to_string();
-    let loaded = pricing_options(&inspected.settings.pricing).map(|options| Plugin::load(&options));
+    let loaded = admin_api::pricing_options(&inspected.settings.pricing).map(|options| Plugin::load(&options));
     let why = match loaded {
         Ok(Ok(plugin)) => return Some(plugin),
         Ok(Err(error)) => error.to_string(),
-        Err(error) => format!("{error:#}"),
+        Err(error) => {
+            let why = format!("{error:#}");
+            let keys = why.strip_prefix("pricing.signing_keys");
+            let keys = keys.map(|rest| rest.split("; allowed: ").next().unwrap_or(rest).to_owned());
+            if let Some(what) = keys {
+                let allowed = "ed25519 public keys in base64, as openssl pkey -pubout prints them";
+                inspected.fault("pricing.signing_keys", &what, allowed);
+                return None;
+            }
+            why
+        }
     };
     inspected.fault("pricing.plugin", &format!("{path}: {why}"), "a pricing plugin's file");
     None
@@ -105,17 +115,26 @@ fn plugin(inspected: &mut Inspected) -> Option<Plugin> {
 /// The event types that have a definition; `None` where the database is not there yet and will be made.
 async fn database(inspected: &mut Inspected) -> Option<Vec<EventType>> {
     const KEY: &str = "database.url";
-    const ALLOWED: &str = "a file that can be made, read and written";
+    const FILE: &str = "a file that can be made, read and written";
+    const SERVER: &str =
+        "a PostgreSQL database that can be reached and written, whose tables are, or can be, the user's own";
     if !inspected.is_sound(KEY) {
         return None;
     }
     let url = inspected.settings.database.url.clone();
     if let Some(why) = file_of(&url).and_then(|file| disk::file_fault(&file)) {
-        inspected.fault(KEY, &why, ALLOWED);
+        inspected.fault(KEY, &why, FILE);
         return None;
     }
+    let allowed = if file_of(&url).is_some() { FILE } else { SERVER };
     let visit = store::Options { occupancy: Occupancy::Visitor, ..store_options(&inspected.settings.database) };
+    // What cannot be reached says so when it is opened.
+    let lacks = store::lacks(&visit).await.unwrap_or_default();
+    for lack in &lacks {
+        inspected.fault(KEY, lack, allowed);
+    }
     let read = match store::open(visit).await {
+        _ if !lacks.is_empty() => return None,
         Err(OpenError::Missing(_)) => return None,
         Err(error) => Err(error.to_string()),
         Ok(store) => {
@@ -127,7 +146,9 @@ async fn database(inspected: &mut Inspected) -> Option<Vec<EventType>> {
     match read {
         Ok(definitions) => Some(definitions.into_iter().map(|definition| definition.event_type).collect()),
         Err(why) => {
-            inspected.fault(KEY, &why, ALLOWED);
+            // Where an address is none, the store knows best what is one.
+            let (why, allowed) = why.split_once("; allowed: ").unwrap_or((&why, allowed));
+            inspected.fault(KEY, why, allowed);
             None
         }
     }

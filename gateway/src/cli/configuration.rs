@@ -16,6 +16,12 @@ pub(super) fn inspect(file: &Path) -> Result<Inspected, Faults> {
     settings::inspect(file, environment())
 }
 
+/// The system's name for whoever runs this, for the audit trail.
+pub(super) fn user() -> Option<String> {
+    let names: std::collections::BTreeMap<String, String> = environment().collect();
+    ["USER", "LOGNAME"].into_iter().find_map(|key| names.get(key)).filter(|name| !name.is_empty()).cloned()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the environment; everything else takes settings"

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Libraries that are never heard below `info`, whatever is asked for: at `trace` the proxy's writes whole headers,
 /// credentials and all, and the compiler's writes hundreds of megabytes while it is given thirty seconds.
-const CAPPED: [&str; 9] = [
+const CAPPED: [&str; 11] = [
     "pingora_core",
     "pingora_proxy",
     "pingora_pool",
@@ -17,6 +17,8 @@ const CAPPED: [&str; 9] = [
     "wasmtime",
     "wasmtime_internal_cranelift",
     "ureq",
+    "h2",
+    "rustls",
 ];
 
 /// Starts logging to standard error.
@@ -37,7 +39,7 @@ pub(super) fn start(log: &Log) {
 
 /// The level as it may be: without what names a capped library more precisely than its cap, which would win over it,
 /// and with the caps.
-fn capped(level: &str) -> String {
+pub(super) fn capped(level: &str) -> String {
     let lifts = |directive: &&str| {
         let target = directive.split('=').next().unwrap_or_default().trim();
         directive.contains('[') || CAPPED.iter().any(|library| target.starts_with(library))

@@ -1,4 +1,6 @@
-//! `gateway plugin`: the pricing team's tools, which need no gateway.
+//! `gateway plugin`: the pricing team's tools, which need no gateway, and the life of a plugin (`rollout`).
+
+pub(super) mod rollout;
 
 mod compare;
 mod recorded;
@@ -59,6 +61,8 @@ pub(super) enum Plugin {
   gateway plugin diff old.wasm new.wasm --config config/gateway.toml --from 2026-11 --to 2026-11"
     )]
     Diff(DiffArgs),
+    #[command(flatten)]
+    Life(rollout::Life),
 }
 
 #[derive(Args)]
@@ -104,6 +108,7 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
         Plugin::Replay(args) => compare::replay(args),
         Plugin::Diff(args) => compare::diff(args),
         Plugin::Test { file, cases } => test(file, cases.as_deref()),
+        Plugin::Life(life) => rollout::run(life),
     }
 }
 

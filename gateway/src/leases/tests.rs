@@ -174,7 +174,7 @@ async fn five_hundred_calls_over_three_gateways_at_a_balance_for_twenty_open_exa
     let mut calls = JoinSet::new();
     for call in 0..500 {
         let (leases, grant) = (Arc::clone(&gateways[call % 3]), store.grant());
-        calls.spawn(async move { leases.open(key(), credits(28), grant).await });
+        calls.spawn(async move { leases.open(key(), None, credits(28), grant).await });
     }
     let outcomes = calls.join_all().await;
     let (holds, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
@@ -188,9 +188,9 @@ async fn single_calls_over_three_gateways_use_the_balance_to_its_last_credit() {
     let (gateways, _running) = gateways(&store, 3);
     let mut holds = Vec::new();
     for call in 0..30 {
-        holds.push(gateways[call % 3].open(key(), credits(1), store.grant()).await.unwrap());
+        holds.push(gateways[call % 3].open(key(), None, credits(1), store.grant()).await.unwrap());
     }
-    let refused = gateways[0].open(key(), credits(1), store.grant()).await.unwrap_err();
+    let refused = gateways[0].open(key(), None, credits(1), store.grant()).await.unwrap_err();
     assert_eq!(refused, NoHold::Refused(HoldRefused::Credits { available: Credits::ZERO, needed: credits(1) }));
 }
 
@@ -198,11 +198,11 @@ async fn single_calls_over_three_gateways_use_the_balance_to_its_last_credit() {
 async fn a_call_that_finds_its_credit_leased_asks_the_store_nothing() {
     let store = FakeStore::of(1_000);
     let (gateways, running) = gateways(&store, 1);
-    drop(gateways[0].open(key(), credits(5), store.grant()).await.unwrap());
+    drop(gateways[0].open(key(), None, credits(5), store.grant()).await.unwrap());
     drop(running);
     let before = store.statements.load(Ordering::SeqCst);
     for _ in 0..100 {
-        drop(gateways[0].open(key(), credits(5), store.grant()).await.unwrap());
+        drop(gateways[0].open(key(), None, credits(5), store.grant()).await.unwrap());
     }
     assert_eq!(store.statements.load(Ordering::SeqCst), before);
 }
@@ -212,10 +212,10 @@ async fn a_store_that_is_down_is_no_reason_to_say_that_there_is_no_credit() {
     let store = FakeStore::of(1_000);
     store.down.store(true, Ordering::SeqCst);
     let (gateways, _running) = gateways(&store, 1);
-    let refused = gateways[0].open(key(), credits(5), store.grant()).await.unwrap_err();
+    let refused = gateways[0].open(key(), None, credits(5), store.grant()).await.unwrap_err();
     assert_eq!(refused, NoHold::NotAnswered);
     store.down.store(false, Ordering::SeqCst);
-    let mut hold = gateways[0].open(key(), credits(5), store.grant()).await.unwrap();
+    let mut hold = gateways[0].open(key(), None, credits(5), store.grant()).await.unwrap();
     assert!(gateways[0].secure(key(), &mut hold).await);
 }
 
@@ -223,7 +223,7 @@ async fn a_store_that_is_down_is_no_reason_to_say_that_there_is_no_credit() {
 async fn a_lowered_limit_takes_ready_credit_back() {
     let store = FakeStore::of(1_000);
     let (gateways, _running) = gateways(&store, 2);
-    let held = gateways[0].open(key(), credits(50), store.grant()).await.unwrap();
+    let held = gateways[0].open(key(), None, credits(50), store.grant()).await.unwrap();
     *store.limit.lock() = 60;
     for leases in &gateways {
         leases.limits_changed(Some(&key().organization_id));
@@ -235,8 +235,8 @@ async fn a_lowered_limit_takes_ready_credit_back() {
     })
     .await
     .unwrap();
-    assert!(gateways[1].open(key(), credits(11), store.grant()).await.is_err());
-    assert!(gateways[1].open(key(), credits(10), store.grant()).await.is_ok());
+    assert!(gateways[1].open(key(), None, credits(11), store.grant()).await.is_err());
+    assert!(gateways[1].open(key(), None, credits(10), store.grant()).await.is_ok());
     held.void();
 }
 
@@ -247,7 +247,7 @@ async fn what_one_gateway_charged_is_counted_by_the_others_before_any_store_appl
     let id = key().organization_id;
     for call in 1..=9 {
         let leases = &gateways[usize::try_from(call).unwrap() % 3];
-        let hold = leases.open(key(), credits(5), store.grant()).await.unwrap();
+        let hold = leases.open(key(), None, credits(5), store.grant()).await.unwrap();
         hold.capture(credits(5));
         leases.charged(&id, key().period);
         let all_know = || {

@@ -23,6 +23,14 @@ impl CreditsVec {
     }
 }
 
+impl CreditsVec {
+    /// Forgets a label.
+    pub(super) fn remove(&self, label: &str) {
+        // It is there only where something was added.
+        let _ = self.0.remove_label_values(&[label]);
+    }
+}
+
 impl Collector for CreditsVec {
     fn desc(&self) -> Vec<&Desc> {
         self.0.desc()

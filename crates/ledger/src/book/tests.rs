@@ -93,6 +93,68 @@ fn what_adjustments_make_counts_once_however_often_it_is_told() {
     assert!(book.open(credits(120), grant(100)).is_ok());
 }
 
+fn by(user: &str, limit: i64) -> Spender {
+    let limit = if limit < 0 { Limit::Unlimited } else { Limit::Credits(credits(limit)) };
+    Spender { user_id: user.parse().unwrap(), limit }
+}
+
+fn open_by(book: &Arc<Book>, user: &Spender, amount: i64, whole: i64) -> Result<Hold, NotOpened> {
+    book.open_by(Some(user), credits(amount), grant(whole), Uptime::ZERO, None)
+}
+
+#[test]
+fn a_call_is_held_in_both_accounts_or_in_neither() {
+    let book = Book::new(credits(50), 0);
+    let (ann, bob) = (by("ann", 20), by("bob", -1));
+    let lacks = |available, needed| {
+        NotOpened::Refused(HoldRefused::User { available: credits(available), needed: credits(needed) })
+    };
+    let first = open_by(&book, &ann, 15, 100).unwrap();
+    assert_eq!(open_by(&book, &ann, 6, 100).unwrap_err(), lacks(5, 6));
+    assert_eq!((book.snapshot().held, book.spending(&ann.user_id).held), (credits(15), credits(15)));
+    let all = open_by(&book, &bob, 35, 100).unwrap();
+    // The organisation has nothing left, the user has: neither account is moved.
+    assert!(matches!(open_by(&book, &ann, 5, 100), Err(NotOpened::Refused(HoldRefused::Credits { .. }))));
+    assert_eq!(book.spending(&ann.user_id).held, credits(15));
+    drop(all);
+    first.capture(credits(10));
+    let ends: [fn(Hold) -> BookSnapshot; 3] =
+        [Hold::void, |hold| hold.interrupt(credits(1)), |hold| hold.capture(credits(9))];
+    for end in ends {
+        end(open_by(&book, &ann, 9, 100).unwrap());
+    }
+    let spent = book.spending(&ann.user_id);
+    assert_eq!((spent.captured, spent.held), (credits(20), Credits::ZERO));
+    assert_eq!(open_by(&book, &ann, 1, 100).unwrap_err(), lacks(0, 1));
+    assert!(open_by(&book, &ann, 0, 100).is_ok());
+}
+
+#[test]
+fn what_was_spent_besides_counts_and_is_never_told_too_small() {
+    let book = Book::new(Credits::ZERO, 0);
+    let ann = by("ann", 20);
+    let seen = book.spending(&ann.user_id);
+    book.told(&ann.user_id, seen, credits(5), Uptime::ZERO);
+    assert!(book.spending(&ann.user_id).is_known);
+    assert!(open_by(&book, &ann, 16, 100).is_err());
+    open_by(&book, &ann, 10, 100).unwrap().capture(credits(10));
+    // Read while a call was on its way: its charge may be in what is read, and counts twice rather than not at all.
+    book.doubt();
+    let seen = book.spending(&ann.user_id);
+    let on_its_way = open_by(&book, &ann, 3, 100).unwrap();
+    book.told(&ann.user_id, seen, credits(18), Uptime::ZERO);
+    assert!(!book.spending(&ann.user_id).is_known, "it was not quiet");
+    on_its_way.capture(credits(3));
+    assert!(open_by(&book, &ann, 1, 100).is_err(), "8 besides, and 13 of its own");
+    let seen = book.spending(&ann.user_id);
+    book.doubt();
+    book.told(&ann.user_id, seen, credits(18), Uptime::ZERO);
+    assert!(!book.spending(&ann.user_id).is_known, "what was read before a doubt does not dispel it");
+    book.told(&ann.user_id, book.spending(&ann.user_id), credits(18), Uptime::ZERO);
+    assert!(book.spending(&ann.user_id).is_known);
+    assert!(open_by(&book, &ann, 2, 100).is_ok() && open_by(&book, &ann, 3, 100).is_err());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Open(i64),

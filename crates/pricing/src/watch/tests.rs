@@ -1,9 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use ledger::SystemClock;
+use ledger::{PluginIdentity, SystemClock};
 
 use super::*;
+use crate::lineup::{Observer, REJECTED_MAX};
+use crate::plugin::{Call, CallOutcome};
+use crate::{Compared, PricingError};
 
 #[derive(Default)]
 struct Counts {
@@ -13,13 +17,17 @@ struct Counts {
 }
 
 impl Observer for Counts {
-    fn called(&self, _function: &'static str, _took: Duration, _fault: Option<&'static str>) {
+    fn called(&self, _plugin: &PluginIdentity, _function: &'static str, _took: Duration, _fault: Option<&'static str>) {
         self.called.fetch_add(1, Ordering::SeqCst);
     }
 
     fn loaded(&self, _identity: &PluginIdentity) {
         self.loaded.fetch_add(1, Ordering::SeqCst);
     }
+
+    fn arranged(&self, _live: &[(&'static str, &PluginIdentity)]) {}
+
+    fn shadowed(&self, _compared: Compared) {}
 
     fn rejected(&self, _cause: &'static str) {
         self.rejected.fetch_add(1, Ordering::SeqCst);

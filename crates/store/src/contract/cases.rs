@@ -88,6 +88,10 @@ pub(super) async fn an_event_is_applied_once_however_often_it_comes(fresh: Fresh
     assert_eq!((balance.used, balance.events, balance.calls), (one.credits, 2, 1));
     let report = fresh.store.report(&id("acme"), one.period(), None).await.unwrap();
     assert_eq!((report.credits, report.count, report.by_user.len(), report.by_day.len()), (one.credits, 2, 2, 1));
+    for (user, period, used) in [("alice", one.period(), 28), ("bob", one.period(), 0), ("alice", id("2026-10"), 0)] {
+        let got = fresh.store.used_by(&id("acme"), period, &id(user)).await.unwrap();
+        assert_eq!(got.micros(), used * 1_000_000, "{user}");
+    }
     assert_eq!(fresh.store.event(&id("acme"), one.id).await.unwrap(), Some(one.clone()));
     assert_eq!(fresh.store.event(&id("other"), one.id).await.unwrap(), None);
 }
@@ -168,8 +172,13 @@ fn passes(filter: &HistoryFilter, event: &UsageEvent) -> bool {
 
 pub(super) async fn pages_follow_each_other_without_gaps(fresh: Fresh) {
     fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
-    let alice =
-        Member { user_id: id("alice"), role: Role::Owner, name: Some("Alice".into()), email: Some("a@x".into()) };
+    let alice = Member {
+        user_id: id("alice"),
+        role: Role::Owner,
+        name: Some("Alice".into()),
+        email: Some("a@x".into()),
+        monthly_credits: None,
+    };
     fresh.store.put_member(&id("acme"), &alice, &change()).await.unwrap();
     let events: Vec<_> = (0..7).map(|_| event("acme", "alice", "2026-11-24T08:00:00Z", 1)).collect();
     fresh.store.apply(&events).await.unwrap();

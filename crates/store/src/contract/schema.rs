@@ -32,6 +32,7 @@ async fn both_schemas_have_the_same_tables_and_columns() {
     let kind = |text: String| match text.as_str() {
         "text" => "TEXT".to_owned(),
         "bigint" => "INTEGER".to_owned(),
+        "bytea" => "BLOB".to_owned(),
         other => other.to_owned(),
     };
     let theirs: Columns = rows.iter().map(|row| (row.get(0), row.get(1), kind(row.get(2)), row.get(3))).collect();

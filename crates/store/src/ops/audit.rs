@@ -13,6 +13,10 @@ const ADD_ENTRY: &str =
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const LIST_ENTRIES: &str = "SELECT audit_entry_id, organization_id, at_ms, actor, action, target, old_value, new_value
     FROM audit_entries WHERE organization_id = $1 AND audit_entry_id < $2 ORDER BY audit_entry_id DESC LIMIT $3";
+/// Those of uploaded plugins and their steps, which belong to no organisation.
+const LIST_PRICING: &str = "SELECT audit_entry_id, organization_id, at_ms, actor, action, target, old_value, new_value
+    FROM audit_entries WHERE organization_id IS NULL AND action LIKE 'pricing.%' AND audit_entry_id < $1
+    ORDER BY audit_entry_id DESC LIMIT $2";
 const ADD_CHANGE: &str = "INSERT INTO directory_changes (kind, key) VALUES ($1, $2)";
 const LIST_CHANGES: &str =
     "SELECT revision, kind, key FROM directory_changes WHERE revision > $1 ORDER BY revision LIMIT 1000";
@@ -46,6 +50,7 @@ where
             Changed::Organization(id) => ("organization", id.as_str(), Some(id.as_str())),
             Changed::Plan(plan) => ("plan", plan.as_str(), None),
             Changed::EventDefinition(event_type) => ("event_definition", event_type.as_str(), None),
+            Changed::Pricing => ("pricing", "rollout", None),
         };
         let target = act.part.unwrap_or_else(|| format!("{kind}:{key}"));
         let add = sqlx::query(ADD_ENTRY)
@@ -68,6 +73,15 @@ where
         limit: u32,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let list = sqlx::query(LIST_ENTRIES).bind(of.as_str()).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
+        list.fetch_all(&mut *self.0).await.map_err(from_driver)?.iter().map(Self::read_entry).collect()
+    }
+
+    pub(crate) async fn list_pricing(
+        &mut self,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let list = sqlx::query(LIST_PRICING).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
         list.fetch_all(&mut *self.0).await.map_err(from_driver)?.iter().map(Self::read_entry).collect()
     }
 
@@ -102,6 +116,7 @@ where
             "organization" => Changed::Organization(id("organisation id", key)?),
             "plan" => Changed::Plan(id("plan name", key)?),
             "event_definition" => Changed::EventDefinition(id("event type", key)?),
+            "pricing" => Changed::Pricing,
             other => return Err(damaged("kind of change", other)),
         };
         Ok((row.try_get(0).map_err(from_driver)?, changed))

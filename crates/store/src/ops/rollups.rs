@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    DailyUsage, Day, EventTypeUsage, OrganizationId, Period, StoreError, Timestamp, UsageEvent, UsageReport, UserId,
-    UserUsage,
+    Credits, DailyUsage, Day, EventTypeUsage, OrganizationId, Period, StoreError, Timestamp, UsageEvent, UsageReport,
+    UserId, UserUsage,
 };
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Row as _, Type};
 
@@ -27,6 +27,8 @@ const BY_USER: &str =
     FROM daily_rollups r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.user_id
     WHERE r.organization_id = $1 AND r.day_start_ms >= $2 AND r.day_start_ms < $3 AND ($4 IS NULL OR r.user_id = $4)
     GROUP BY r.user_id ORDER BY 2 DESC, 1";
+const USED_BY: &str = "SELECT CAST(COALESCE(SUM(credits_micros), 0) AS BIGINT) FROM daily_rollups
+    WHERE organization_id = $1 AND day_start_ms >= $2 AND day_start_ms < $3 AND user_id = $4";
 const BY_DAY: &str =
     "SELECT day_start_ms, CAST(SUM(credits_micros) AS BIGINT), CAST(SUM(events) AS BIGINT) FROM daily_rollups
     WHERE organization_id = $1 AND day_start_ms >= $2 AND day_start_ms < $3 AND ($4 IS NULL OR user_id = $4)
@@ -64,6 +66,19 @@ where
             .integers(sums.values().map(|sum| sum.1));
         rows.insert::<D>(&mut *self.0, INTO_ROLLUPS, MOVED).await?;
         Ok(())
+    }
+
+    /// What one user's events of a period add up to.
+    pub(crate) async fn used_by(
+        &mut self,
+        of: &OrganizationId,
+        period: Period,
+        user: &UserId,
+    ) -> Result<Credits, StoreError> {
+        let used = sqlx::query(USED_BY).bind(of.as_str()).bind(period.start().millis());
+        let used = used.bind(period.end().millis()).bind(user.as_str());
+        let row = used.fetch_one(&mut *self.0).await.map_err(from_driver)?;
+        Ok(credits(row.try_get(0).map_err(from_driver)?))
     }
 
     /// A period by event type, user and day.

@@ -39,23 +39,34 @@ impl PostgresStore {
         now: Timestamp,
         keep_months: Option<u32>,
     ) -> Result<Maintained, StoreError> {
+        let due = self.due_months(now, keep_months).await?;
         let mut done = Maintained::default();
-        let this = Period::of(now);
-        for month in std::iter::successors(Some(this), |month| Some(month.next())).take(AHEAD + 1) {
+        for month in due.made {
+            // Another instance may have been faster.
             if self.make(month).await? {
                 done.made.push(month);
             }
         }
-        let Some(keep) = keep_months else { return Ok(done) };
-        let oldest_kept = (0..keep).fold(this, |month, _| month.previous());
-        let mut connection = self.writers.acquire().await.map_err(from_driver)?;
-        let names: Vec<String> = sqlx::query_scalar(LIST).fetch_all(&mut *connection).await.map_err(from_driver)?;
-        for month in names.iter().filter_map(|name| month_of(name)).filter(|month| *month < oldest_kept) {
+        for month in due.dropped {
+            let mut connection = self.writers.acquire().await.map_err(from_driver)?;
             drop_month(&mut connection, month).await.map_err(from_driver)?;
             self.own.months.lock().remove(&month);
             done.dropped.push(month);
         }
         Ok(done)
+    }
+
+    /// The partitions that are to be made and dropped now.
+    pub(super) async fn due_months(&self, now: Timestamp, keep_months: Option<u32>) -> Result<Maintained, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(LIST).fetch_all(&self.readers).await.map_err(from_driver)?;
+        let there: Vec<Period> = names.iter().filter_map(|name| month_of(name)).collect();
+        let this = Period::of(now);
+        let ahead = std::iter::successors(Some(this), |month| Some(month.next())).take(AHEAD + 1);
+        let made = ahead.filter(|month| !there.contains(month)).collect();
+        let Some(keep) = keep_months else { return Ok(Maintained { made, dropped: Vec::new() }) };
+        let oldest_kept = (0..keep).fold(this, |month, _| month.previous());
+        let dropped = there.into_iter().filter(|month| *month < oldest_kept).collect();
+        Ok(Maintained { made, dropped })
     }
 
     /// Makes a partition; whether it was not there.

@@ -72,13 +72,19 @@ async fn partitions(database: &TestDatabase) -> Vec<String> {
 async fn months_are_made_ahead_and_old_ones_dropped() {
     let database = TestDatabase::new().await.unwrap();
     let store = opened(&database, Occupancy::Companion).await;
-    let made = store.maintain(at("2026-11-24T08:00:00Z"), None).await.unwrap();
-    assert_eq!(made.made, [month("2026-11"), month("2026-12"), month("2027-01")]);
+    let ahead = Maintained { made: ["2026-11", "2026-12", "2027-01"].map(month).to_vec(), dropped: Vec::new() };
+    // Whoever only asks what would be done does nothing.
+    for _ in 0..2 {
+        assert_eq!(store.upkeep(at("2026-11-24T08:00:00Z"), None).await.unwrap(), ahead);
+    }
+    assert_eq!(store.maintain(at("2026-11-24T08:00:00Z"), None).await.unwrap(), ahead);
     assert_eq!(store.maintain(at("2026-11-25T08:00:00Z"), None).await.unwrap(), Maintained::default());
     let old = event("acme", "2026-08-31T23:59:59.999Z");
     let kept = event("acme", "2026-09-01T00:00:00Z");
     assert_eq!(store.apply(&[old.clone(), kept.clone()]).await.unwrap(), 2);
+    let would = store.upkeep(at("2026-11-30T23:59:59Z"), Some(2)).await.unwrap();
     let done = store.maintain(at("2026-11-30T23:59:59Z"), Some(2)).await.unwrap();
+    assert_eq!(would, done);
     assert_eq!(done, Maintained { made: Vec::new(), dropped: vec![month("2026-08")] });
     assert_eq!(store.event(&old.organization_id, old.id).await.unwrap(), None);
     assert_eq!(store.event(&kept.organization_id, kept.id).await.unwrap(), Some(kept.clone()));

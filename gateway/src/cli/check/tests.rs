@@ -114,3 +114,33 @@ async fn an_event_type_that_nobody_prices_has_its_line() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn a_database_whose_user_may_not_make_tables_is_a_fault_and_one_who_may_is_none() {
+    let (folder, database) = (folder(), cluster::TestDatabase::new().await.unwrap());
+    let on = |url: &str| sound().replace("sqlite:@/data/usage.db", url);
+    let (guest, guests) = database.user(false).await.unwrap();
+    let told = said(folder.path(), &on(&guests)).await;
+    assert_eq!(
+        told,
+        format!(
+            "@/gateway.toml:4: database.url: {guest} may not make tables in the schema public; allowed: a PostgreSQL \
+             database that can be reached and written, whose tables are, or can be, the user's own"
+        )
+    );
+    let (_, owners) = database.user(true).await.unwrap();
+    assert_eq!(said(folder.path(), &on(&owners)).await, "");
+    // Made by somebody else: the owner of the database may not alter them.
+    store::open(store::Options { url: database.url(), readers: 1, occupancy: Occupancy::Companion }).await.unwrap();
+    database.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC").await.unwrap();
+    let told = said(folder.path(), &on(&owners)).await;
+    assert!(told.contains("does not own the table _sqlx_migrations and 4 more, and so"), "{told}");
+    assert_eq!(said(folder.path(), &on(&database.url())).await, "");
+    let name = database.url().split(['/', '?']).nth(3).unwrap().to_owned();
+    database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await.unwrap();
+    assert!(said(folder.path(), &on(&database.url())).await.contains("it is read-only; allowed: a PostgreSQL"));
+    let nowhere = said(folder.path(), &on("postgres://u@127.0.0.1:1/db")).await;
+    assert!(nowhere.contains("cannot be reached") && nowhere.contains("allowed: a PostgreSQL"), "{nowhere}");
+    let misspelt = said(folder.path(), &on("postgres://u@h/db?sslmod=x")).await;
+    assert!(misspelt.contains("sslmod is no parameter; allowed: sslmode"), "{misspelt}");
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{EventDefinition, Outcome, Period, Signals, Timestamp, UsageEvent, UsageEventId};
+use ledger::{EventDefinition, Outcome, Period, PricedPlan, Signals, Timestamp, UsageEvent, UsageEventId};
 use pricing::{Call, Plugin};
 use store::Store;
 
@@ -84,7 +84,7 @@ fn event(
         items: quote.items,
         plugin: Arc::clone(plugin.identity()),
         signals,
-        plan: Some(plan),
+        plan: Some(PricedPlan { name: plan, version: 1 }),
         answer: None,
         session_id: session.map(str::parse).transpose()?,
         request_id: "req_demo".parse()?,

@@ -46,6 +46,7 @@ pub(super) async fn settle_in(directory: &dyn Directory, now: Timestamp) -> anyh
                 role,
                 name: Some(capitalised(name)),
                 email: Some(format!("{name}@{}.example", company.id)),
+                monthly_credits: None,
             };
             directory.put_member(&new.organization_id, &member, &change).await?;
         }

@@ -138,7 +138,7 @@ async fn make_organization(
     now: Timestamp,
 ) -> anyhow::Result<()> {
     put_organization(store, id, limit, SubscriptionStatus::Active, now).await?;
-    let member = Member { user_id: caller, role: Role::Owner, name: None, email: None };
+    let member = Member { user_id: caller, role: Role::Owner, name: None, email: None, monthly_credits: None };
     store.put_member(id, &member, &change(now)).await?.context("the drill's organisation is gone")?;
     Ok(())
 }

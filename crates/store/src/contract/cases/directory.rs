@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    Change, Changed, Credits, EventDefinition, ManagementUpdate, Member, NewOrganization, Role, UsageLimits, UserId,
+    Change, Changed, Credits, EventDefinition, Limit, ManagementUpdate, Member, NewOrganization, Role, UsageLimits,
+    UserId,
 };
 
 use super::{acme, at, change, id};
@@ -30,21 +31,27 @@ pub(in crate::contract) async fn an_organisation_needs_a_plan_that_exists(fresh:
         fresh.store.update_management(&id("acme"), &ManagementUpdate::default(), &change()).await.unwrap(),
         None
     );
-    let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None };
+    let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None, monthly_credits: None };
     assert_eq!(fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap(), None);
     assert!(!fresh.store.delete_member(&id("acme"), &id("alice"), &change()).await.unwrap());
 }
 
 pub(in crate::contract) async fn an_organisation_is_found_with_its_plan_and_members(fresh: Fresh) {
     fresh.store.put_organization(&acme("starter"), &change()).await.unwrap().unwrap();
-    for role in Role::ALL {
-        let member = Member { user_id: id(role.as_str()), role, name: Some("N".into()), email: None };
+    let limit = |micros| Some(Limit::Credits(Credits::from_micros(micros)));
+    let limits = [None, Some(Limit::Unlimited), limit(0), limit(1), limit(i64::MAX)];
+    for (role, monthly_credits) in Role::ALL.into_iter().zip(limits) {
+        let member = Member { user_id: id(role.as_str()), role, name: Some("N".into()), email: None, monthly_credits };
         assert_eq!(fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap(), Some(member));
     }
     assert!(fresh.store.delete_member(&id("acme"), &id("viewer"), &change()).await.unwrap());
     let record = fresh.store.organization(&id("acme")).await.unwrap().unwrap();
     assert_eq!(record.members.len(), 4);
-    assert_eq!(record.members[&id::<UserId>("billing")].role, Role::Billing);
+    let billing = &record.members[&id::<UserId>("billing")];
+    assert_eq!((billing.role, billing.monthly_credits), (Role::Billing, limit(i64::MAX)));
+    for (user, want) in [("owner", None), ("admin", Some(Limit::Unlimited)), ("member", limit(0))] {
+        assert_eq!(record.members[&id::<UserId>(user)].monthly_credits, want, "{user}");
+    }
     assert_eq!(record.grant().credits.remaining(Credits::ZERO), Credits::from_whole(1000));
     let limits: UsageLimits = serde_json::from_str(r#"{"monthlyCredits":-1,"aiCallsPerMonth":7}"#).unwrap();
     let new = NewOrganization { usage_limits: Some(limits), ..acme("starter") };
@@ -89,7 +96,7 @@ pub(in crate::contract) async fn a_change_is_audited_with_old_and_new_values_and
 
 pub(in crate::contract) async fn a_change_that_changes_nothing_leaves_no_trace(fresh: Fresh) {
     fresh.store.put_organization(&acme("free"), &change()).await.unwrap();
-    let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None };
+    let member = Member { user_id: id("alice"), role: Role::Owner, name: None, email: None, monthly_credits: None };
     fresh.store.put_member(&id("acme"), &member, &change()).await.unwrap();
     let revision = fresh.store.revision().await.unwrap();
     let later = Change { at: at("2027-01-01T00:00:00Z"), ..change() };
@@ -125,7 +132,13 @@ pub(in crate::contract) async fn changes_at_once_are_numbered_in_their_order(fre
     let tasks: Vec<_> = (0..12)
         .map(|number| {
             let store = Arc::clone(&fresh.store);
-            let member = Member { user_id: id(&format!("u{number}")), role: Role::Member, name: None, email: None };
+            let member = Member {
+                user_id: id(&format!("u{number}")),
+                role: Role::Member,
+                name: None,
+                email: None,
+                monthly_credits: None,
+            };
             tokio::spawn(async move { store.put_member(&id("acme"), &member, &change()).await.unwrap().unwrap() })
         })
         .collect();

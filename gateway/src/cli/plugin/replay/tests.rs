@@ -51,7 +51,7 @@ fn event(plugin: &Plugin, definition: &EventDefinition, organization: &str, when
         items: quote.items,
         plugin: Arc::clone(plugin.identity()),
         signals,
-        plan: Some(plan),
+        plan: Some(ledger::PricedPlan { name: plan, version: 1 }),
         answer: None,
         session_id: None,
         request_id: "req_1".parse::<RequestId>().unwrap(),
