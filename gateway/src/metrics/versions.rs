@@ -142,6 +142,6 @@ mod tests {
         assert_eq!(of("gateway_plugin_stage{"), 2);
         assert_eq!(of("gateway_plugin_version_calls_total{"), 6, "{text}");
         assert!(of("gateway_plugin_version_credits_total{") <= 2, "{text}");
-        assert!(text.contains(r#"result="priced",sha256="(other)",version="(other)"} 191"#), "{text}");
+        assert!(text.contains(r#"result="priced",sha256="(other)",version="(other)"} 199"#), "{text}");
     }
 }
