@@ -120,7 +120,7 @@ fn every_fault_has_its_name_and_the_next_call_is_unharmed() {
 /// On a busy machine so many take longer than a call may.
 #[test]
 fn many_small_allocations_meet_the_memory_limit_where_there_is_time_for_them() {
-    let patient = limited(|options| options.time_max = std::time::Duration::from_secs(60));
+    let patient = limited(|options| options.time_max = Duration::from_secs(60));
     assert_eq!(ask(&patient, "allocations").map_err(|error| error.cause()), Err("memory_limit"));
     assert_eq!(ask(&patient, "sound").unwrap().credits, Credits::from_whole(1).unwrap());
 }
