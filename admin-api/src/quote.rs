@@ -224,11 +224,8 @@ fn would_refuse(
             hold.void();
             Ok(None)
         }
-        Err(HoldRefused::Credits { available, needed }) => {
-            Ok(Some(Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }))
-        }
-        Err(HoldRefused::Calls { limit }) => Ok(Some(Refusal::CallLimitExceeded { limit, resets_at })),
-        Err(HoldRefused::User { .. } | HoldRefused::Amount(_)) => Err(Refusal::PricingUnavailable.into()),
+        Err(refused @ HoldRefused::Amount(_)) => Err(Refusal::of_hold(refused, resets_at).into()),
+        Err(refused) => Ok(Some(Refusal::of_hold(refused, resets_at))),
     }
 }
 

@@ -126,18 +126,8 @@ pub(crate) async fn open(
 }
 
 fn refusal(refused: HoldRefused, period: Period) -> Refusal {
-    let resets_at = period.end();
-    match refused {
-        HoldRefused::Credits { available, needed } => {
-            Refusal::CreditLimitExceeded { remaining: available, needed, resets_at }
-        }
-        HoldRefused::User { available, needed } => {
-            Refusal::UserLimitExceeded { remaining: available, needed, resets_at }
-        }
-        HoldRefused::Calls { limit } => Refusal::CallLimitExceeded { limit, resets_at },
-        HoldRefused::Amount(amount) => {
-            tracing::error!(%amount, "a quote cannot be held");
-            Refusal::PricingUnavailable
-        }
+    if let HoldRefused::Amount(amount) = refused {
+        tracing::error!(%amount, "a quote cannot be held");
     }
+    Refusal::of_hold(refused, period.end())
 }

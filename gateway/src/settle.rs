@@ -82,10 +82,11 @@ pub(crate) async fn settle(
     let charge = charge.filter(|_| secure);
     event.settled_at = gateway.clock.now().max(event.occurred_at);
     event.upstream_status = ending.status;
+    let shadow = gateway.pricing.shadow().map(|shadow| (shadow, ending.outcome()));
     event.answer = Some(AnswerSignals {
         response_bytes: ending.response_bytes,
         complete: ending.is_complete(),
-        usage: ending.usage.clone(),
+        usage: ending.usage,
         estimated: charge.as_ref().is_some_and(|settled| settled.estimated),
     });
     (event.outcome, event.credits) = match &charge {
@@ -107,14 +108,14 @@ pub(crate) async fn settle(
     };
     gateway.books.charged(&event.organization_id, period);
     gateway.metrics.settled(&event);
-    if let Some(shadow) = gateway.pricing.shadow() {
+    if let Some((shadow, outcome)) = shadow {
         shadow.offer(ShadowCall {
             event: event.id,
             organization: event.organization_id.clone(),
             definition: quoted.definition,
             plan,
             signals: event.signals.clone(),
-            outcome: ending.outcome(),
+            outcome,
             charged: (event.outcome == Outcome::Captured).then_some(event.credits),
         });
     }

@@ -142,11 +142,7 @@ pub(crate) async fn make(
         request_id: origin.request_id,
         endpoint: ENDPOINT,
     };
-    let (event, repeated) = match adjust(&context, &operator, &new).await? {
-        Adjusted::Made(event) => (event, false),
-        Adjusted::Repeated(event) => (event, true),
-        Adjusted::Refused(why) => return Err(refusal(why, &new).into()),
-    };
+    let (event, repeated) = adjust(&context, &operator, &new).await?;
     Ok(Json(AdjustmentAnswer { success: true, adjustment: AdjustmentShown::from(event), repeated }))
 }
 
@@ -180,11 +176,24 @@ pub(crate) async fn list(
     }))
 }
 
-/// Makes an adjustment, unless its key was used before.
-pub(super) async fn adjust(context: &Context, operator: &Operator, new: &NewAdjustment) -> Result<Adjusted, Refused> {
-    if let Some(before) = context.adjustments.adjusted(new).await? {
-        return Ok(before);
+/// Makes an adjustment, unless its key was used before; answers its event, and whether that was there already.
+pub(super) async fn adjust(
+    context: &Context,
+    operator: &Operator,
+    new: &NewAdjustment,
+) -> Result<(UsageEvent, bool), Refused> {
+    let adjusted = match context.adjustments.adjusted(new).await? {
+        Some(before) => before,
+        None => adjust_anew(context, operator, new).await?,
+    };
+    match adjusted {
+        Adjusted::Made(event) => Ok((event, false)),
+        Adjusted::Repeated(event) => Ok((event, true)),
+        Adjusted::Refused(why) => Err(refusal(why, new).into()),
     }
+}
+
+async fn adjust_anew(context: &Context, operator: &Operator, new: &NewAdjustment) -> Result<Adjusted, Refused> {
     // The event that is put right may still be on its way to the store, and so may what is used.
     context.live.caught_up().await;
     let change = operator.change(context.clock.now());
@@ -214,7 +223,7 @@ async fn set_aside(context: &Context, new: &NewAdjustment, now: Timestamp) -> Re
     })
 }
 
-pub(super) fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
+fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
     match why {
         AdjustmentRefused::NoOrganization => Refusal::NotFound("organization"),
         AdjustmentRefused::NoEvent => Refusal::NotFound("usage event"),

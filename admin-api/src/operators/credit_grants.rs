@@ -7,14 +7,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use ledger::{
-    Adjusted, Changed, CreditGrant, Credits, NewAdjustment, OrganizationId, OrganizationRecord, Period, Timestamp,
-    UsageEventId, left_of,
+    Changed, CreditGrant, Credits, NewAdjustment, OrganizationId, OrganizationRecord, Period, Timestamp, UsageEventId,
+    left_of,
 };
 use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::adjustments::{adjust, refusal};
+use super::adjustments::adjust;
 use super::{idempotency_key, named};
 use crate::answer::{Answer, Origin, Refused};
 use crate::bounded::{Positive, Reason};
@@ -123,11 +123,7 @@ pub(crate) async fn make(
     if given.expires_at <= now && context.adjustments.adjusted(&new).await?.is_none() {
         return Err(Refusal::InvalidRequest(format!("expiresAt: it is over; allowed: after {now}.")).into());
     }
-    let (event, repeated) = match adjust(&context, &operator, &new).await? {
-        Adjusted::Made(event) => (event, false),
-        Adjusted::Repeated(event) => (event, true),
-        Adjusted::Refused(why) => return Err(refusal(why, &new).into()),
-    };
+    let (event, repeated) = adjust(&context, &operator, &new).await?;
     let (credits, expires_at) = (given.credits.0, given.expires_at);
     Ok(Json(GrantAnswer { success: true, id: event.id, credits, expires_at, repeated }))
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use ledger::{Credits, IdempotencyKey, SubscriptionStatus, Timestamp, UsageEventId};
+use ledger::{Credits, HoldRefused, IdempotencyKey, SubscriptionStatus, Timestamp, UsageEventId};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
@@ -144,6 +144,21 @@ impl Subject {
 const RETRY_AFTER_S: &str = "1";
 
 impl Refusal {
+    /// What a call is told whose credits cannot be held in a period that ends then. An amount that no book holds is the
+    /// plugin's fault.
+    pub fn of_hold(refused: HoldRefused, resets_at: Timestamp) -> Self {
+        match refused {
+            HoldRefused::Credits { available, needed } => {
+                Self::CreditLimitExceeded { remaining: available, needed, resets_at }
+            }
+            HoldRefused::User { available, needed } => {
+                Self::UserLimitExceeded { remaining: available, needed, resets_at }
+            }
+            HoldRefused::Calls { limit } => Self::CallLimitExceeded { limit, resets_at },
+            HoldRefused::Amount(_) => Self::PricingUnavailable,
+        }
+    }
+
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {

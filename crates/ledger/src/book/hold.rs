@@ -27,7 +27,8 @@ impl Hold {
     }
 
     /// Whether it was opened under a lease.
-    pub fn is_leased(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_leased(&self) -> bool {
         self.lease.is_some()
     }
 
