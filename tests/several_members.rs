@@ -32,11 +32,14 @@ fn refused_by_the_user(answers: &[Answered]) {
 async fn of_500_calls_of_a_user_over_the_gateways_exactly_the_20_that_the_user_may_make_go_out() {
     for gateways in [2, 3] {
         let world = World::with_gateways(gateways, &[]).await;
-        for round in 0..4 {
-            let user = format!("user-{round}");
-            limit(&world, &user, 200).await;
+        let users: Vec<String> = (0..4).map(|round| format!("user-{round}")).collect();
+        for user in &users {
+            limit(&world, user, 200).await;
+        }
+        tokio::time::sleep(IN_FORCE_WITHIN).await;
+        for (round, user) in users.iter().enumerate() {
             let before = world.backend.calls();
-            let answers = join_all((0..500).map(|call| world.call_through(call, "acme", &user))).await;
+            let answers = join_all((0..500).map(|call| world.call_through(call, "acme", user))).await;
             assert_eq!(
                 (paid(&answers), world.backend.calls() - before),
                 (20, 20),
@@ -89,6 +92,7 @@ async fn what_a_user_spent_and_holds_before_a_limit_is_set_counts_in_it() {
     world.backend.answers(Answer::default());
     // 40 are spent, 10 held by the gateway that is asked first.
     limit(&world, "ann", 65).await;
+    tokio::time::sleep(IN_FORCE_WITHIN).await;
     let first = world.call("acme", "ann").await;
     assert_eq!(first.status, 200, "{}", first.text());
     let refused = world.call("acme", "ann").await;
