@@ -2,7 +2,6 @@
 //!
 //! The server is a private one that syncs as one in use does, and lives as long as the bench. A figure must never come from a
 //! server that does less than the real one.
-#![expect(clippy::print_stdout, reason = "this is what a person at the terminal reads")]
 
 mod apply;
 mod events;
