@@ -109,17 +109,14 @@ impl Spenders {
     /// A hold was opened for a user: under the user's lease where it was given one at `leased`.
     pub(super) fn hold(&mut self, user: &UserId, amount: Credits, leased: Option<Uptime>) {
         // Most have called before: their name is not copied again.
-        match self.by_user.get_mut(user) {
-            Some(account) => {
-                account.spending.held = account.spending.held.saturating_add(amount);
-                if let (Some(now), Some(lease)) = (leased, &mut account.lease) {
-                    lease.opened(share(amount), now);
-                }
-            }
-            None => {
-                let spending = Spending { held: amount, ..Spending::default() };
-                self.by_user.insert(user.clone(), Account { spending, lease: None });
-            }
+        let Some(account) = self.by_user.get_mut(user) else {
+            let spending = Spending { held: amount, ..Spending::default() };
+            self.by_user.insert(user.clone(), Account { spending, lease: None });
+            return;
+        };
+        account.spending.held = account.spending.held.saturating_add(amount);
+        if let (Some(now), Some(lease)) = (leased, &mut account.lease) {
+            lease.opened(share(amount), now);
         }
     }
 
