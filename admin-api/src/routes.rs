@@ -56,7 +56,10 @@ pub fn router(context: Arc<Context>) -> Router {
     let mut router = OpenApiRouter::new();
     for (needs, (schemas, paths, methods)) in list() {
         let gate = Gate { context: Arc::clone(&context), needs, parameters: parameters_of(&paths) };
-        router = router.routes((schemas, paths, methods.route_layer(from_fn_with_state(gate, pass))));
+        let guard = from_fn_with_state(gate, pass);
+        // Of an operators' path others do not even learn which methods it has.
+        let methods = if needs == Needs::Operator { methods.layer(guard) } else { methods.route_layer(guard) };
+        router = router.routes((schemas, paths, methods));
     }
     let (router, _document) = router.split_for_parts();
     // The operators' paths are theirs alone, those included where there is nothing.

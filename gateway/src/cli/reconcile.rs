@@ -68,6 +68,11 @@ async fn carry_out(reconcile: &Reconcile, options: &Options) -> Result<Total, Fa
     let occupancy = if reconcile.repair_rollups { Occupancy::Companion } else { Occupancy::Visitor };
     let store = store::open(store::Options { occupancy, ..options.store.clone() }).await.context("database.url")?;
     let mut tell = |line: Line| say(&if reconcile.json { line.to_json() } else { line.to_string() });
+    if let Some(id) = &reconcile.organization
+        && store.organization(id).await.context("database.url")?.is_none()
+    {
+        return Err(Failure::word("--organization", format!("there is no organisation {id}")));
+    }
     let mut total = books(reconcile, &*store, &mut tell).await?;
     store.close().await;
     let directory = options.journal.directory.clone();
