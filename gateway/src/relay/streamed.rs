@@ -35,7 +35,7 @@ pub(super) async fn deliver(
         request_bytes: hold.event.signals.body_bytes,
         ..Ending::default()
     };
-    let opening = stream_header(session, call, &header, &hold, events.readable())?;
+    let opening = stream_header(session, call, header, &hold, events.readable())?;
     let mut reader = StreamReader::new(Arc::clone(&hold.reader));
     let mut client = Client::new(session);
     client.header(opening, false).await;
@@ -93,7 +93,7 @@ pub(super) async fn deliver(
 fn stream_header(
     session: &mut Session,
     call: &Call,
-    answer: &ResponseHeader,
+    answer: ResponseHeader,
     hold: &OpenHold,
     readable: bool,
 ) -> pingora::Result<ResponseHeader> {
