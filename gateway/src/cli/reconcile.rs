@@ -69,6 +69,11 @@ async fn carry_out(reconcile: &Reconcile, options: &Options) -> Result<Total, Fa
     let occupancy = if reconcile.repair_rollups { Occupancy::Companion } else { Occupancy::Visitor };
     let store = store::open(store::Options { occupancy, ..options.store.clone() }).await.context("database.url")?;
     let mut tell = |line: Line| say(&if reconcile.json { line.to_json() } else { line.to_string() });
+    if let Some(id) = &reconcile.organization
+        && store.organization(id).await.context("database.url")?.is_none()
+    {
+        return Err(Failure::word("--organization", format!("there is no organisation {id}")));
+    }
     let mut total = books(reconcile, &*store, &mut tell).await?;
     let directory = options.journal.directory.clone();
     let looked = tokio::task::spawn_blocking(move || journal::look(&directory)).await.context("journal.directory")?;
@@ -79,7 +84,7 @@ async fn carry_out(reconcile: &Reconcile, options: &Options) -> Result<Total, Fa
     Ok(total)
 }
 
-/// What waits in truth: a journal keeps what was applied for some seconds. It is applied in the order in which it came, so
+/// What waits in truth: a journal keeps what was applied for up to half a minute. It is applied in the order in which it came, so
 /// that the first one which the store lacks ends the search.
 async fn waits(mut journal: Look, events: &[Waiting], store: &(impl UsageStore + ?Sized)) -> Result<Look, StoreError> {
     for event in events {
