@@ -5,7 +5,7 @@ use std::sync::Arc;
 use access::Authenticator;
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, BookSnapshot, Changed, Clock, CreditGrants, Credits, Directory, EventType, Hold, Limit,
+    Adjustments, ApiKeys, BookSnapshot, Changed, Clock, CreditGrants, Credits, Directory, EventType, Hold, Limit,
     OrganizationId, Period, PluginFile, Rollouts, StoreError, UsageStore,
 };
 use pricing::{Checked, LoadError};
@@ -26,6 +26,8 @@ pub struct Context {
     pub adjustments: Arc<dyn Adjustments>,
     /// What of it ends.
     pub credit_grants: Arc<dyn CreditGrants>,
+    /// Keys of machines.
+    pub api_keys: Arc<dyn ApiKeys>,
     /// Who is calling.
     pub authenticator: Arc<Authenticator>,
     /// What time it is.

@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
     idempotency: IntCounterVec,
     backend_closed: IntCounterVec,
+    addresses_out: IntGauge,
     turned_away: IntCounter,
     routes: Names,
 }
@@ -168,6 +169,13 @@ impl Metrics {
             ),
             idempotency: repeats(&r)?,
             backend_closed: backend_closed(&r)?,
+            addresses_out: register!(
+                r,
+                IntGauge::new(
+                    "gateway_backend_addresses_out",
+                    "Addresses of the backend that calls do not go to for now"
+                )
+            ),
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -264,6 +272,11 @@ impl Metrics {
             let counter = self.backend_closed.with_label_values(&[found]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
+    }
+
+    /// How many addresses of the backend are left out.
+    pub(crate) fn addresses_out(&self, out: usize) {
+        self.addresses_out.set(i64::try_from(out).unwrap_or(i64::MAX));
     }
 
     /// The text that Prometheus reads.
