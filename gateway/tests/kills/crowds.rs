@@ -1,13 +1,20 @@
 //! Crowds of clients that want nothing good: whoever is honest is served beside them, and when they are gone, so is what
 //! they cost. `SECONDS` says for how long they stay (5 unless given).
 
-use std::sync::atomic::AtomicUsize;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+use standin::{Mint, Person, Standin};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::*;
+use super::process::{Gateway, PATIENCE, SECRET, insist};
+use super::{CALL, call, give, setting};
 
 /// Slow clients of a kind.
 const CROWD: usize = 500;
@@ -59,14 +66,18 @@ async fn loiter(slow: Slow, at: SocketAddr, credential: String, stop: Arc<Atomic
         let (began, mut byte) = (Instant::now(), [0]);
         while stream.write_all(again.as_bytes()).await.is_ok() && began.elapsed() < Duration::from_secs(4) {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            if !matches!(slow, Slow::Reading)
-                && !matches!(stream.try_read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-            {
+            let reads = !matches!(slow, Slow::Reading);
+            if reads && !is_silent(&stream.try_read(&mut byte)) {
                 break;
             }
         }
         ended.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Whether nothing has come, an end neither.
+fn is_silent(read: &std::io::Result<usize>) -> bool {
+    read.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// How long the slowest but one of a hundred honest calls takes.
@@ -183,7 +194,7 @@ async fn out_of_descriptors_new_connections_are_turned_away_at_once_and_open_one
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut answer = [0; 1024];
         crowd.retain_mut(|stream| match stream.try_read(&mut answer) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
             Ok(read) => {
                 let text = String::from_utf8_lossy(&answer[..read]);
                 assert!(read == 0 || text.contains("too_many_connections"), "{text}");

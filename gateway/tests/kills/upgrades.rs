@@ -1,8 +1,17 @@
 //! One process takes the place of another under load: no call fails, whoever owns what.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use super::*;
+use cluster::TestDatabase;
+use serde_json::Value;
+use standin::{Mint, Person, Standin};
+
+use super::process::{Gateway, PATIENCE, SECRET, insist};
+use super::{CALLERS, Seen, USAGE, call, give, history};
 
 /// How often the process is replaced.
 const UPGRADES: usize = 3;
@@ -21,7 +30,7 @@ async fn on_postgres_with_a_journal_of_its_own_the_next_process_serves_before_th
     no_call_fails(folder.path(), &database.url(), journal).await;
 }
 
-async fn no_call_fails(folder: &Path, database: &str, journal: impl Fn(usize) -> Option<std::path::PathBuf>) {
+async fn no_call_fails(folder: &Path, database: &str, journal: impl Fn(usize) -> Option<PathBuf>) {
     let options = standin::Options { delay: Duration::from_millis(3), ..standin::Options::default() };
     let backend = Standin::start(options).await.unwrap();
     let mut gateway = Gateway::start(0, folder, database, backend.address());
