@@ -169,13 +169,7 @@ impl Metrics {
             ),
             idempotency: repeats(&r)?,
             backend_closed: backend_closed(&r)?,
-            addresses_out: register!(
-                r,
-                IntGauge::new(
-                    "gateway_backend_addresses_out",
-                    "Addresses of the backend that calls do not go to for now"
-                )
-            ),
+            addresses_out: addresses_out(&r)?,
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -293,6 +287,12 @@ impl Metrics {
 fn repeats(registry: &Registry) -> prometheus::Result<IntCounterVec> {
     let help = "Metered calls with an Idempotency-Key, by what became of them";
     Ok(register!(registry, IntCounterVec::new(Opts::new("gateway_idempotency_total", help), &["result"])))
+}
+
+/// Addresses of the backend that are left out.
+fn addresses_out(registry: &Registry) -> prometheus::Result<IntGauge> {
+    let help = "Addresses of the backend that calls do not go to for now";
+    Ok(register!(registry, IntGauge::new("gateway_backend_addresses_out", help)))
 }
 
 /// Kept connections that the backend closed before we did.

@@ -45,9 +45,10 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         _peer: &HttpPeer,
         call: &mut Call,
-        error: Box<pingora::Error>,
+        mut error: Box<pingora::Error>,
     ) -> Box<pingora::Error> {
-        self.0.upstream.unreachable(&call.passage, error)
+        self.0.upstream.unreachable(&call.passage, &mut error);
+        error
     }
 
     async fn upstream_request_filter(

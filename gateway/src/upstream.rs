@@ -192,12 +192,11 @@ impl Upstream {
     }
 
     /// Notes that Pingora could not connect there: nothing was sent, so the request may go to the next address.
-    pub(crate) fn unreachable(&self, passage: &Passage, mut error: Box<pingora::Error>) -> Box<pingora::Error> {
+    pub(crate) fn unreachable(&self, passage: &Passage, error: &mut pingora::Error) {
         if let Some(place) = self.places.get(passage.place) {
             place.note(false);
         }
         error.set_retry(!passage.tried.are_all(self.places.len()));
-        error
     }
 
     /// Follows names to their new addresses. Never returns.

@@ -27,16 +27,14 @@ impl Upstream {
     }
 
     async fn look_at(&self, place: &Place) {
-        match &self.options.health_path {
-            Some(path) => place.note(self.is_well(place, path).await),
+        let Some(path) = &self.options.health_path else {
             // Without a path there is nothing to ask: only whether one that was lost can be reached again.
-            None if place.is_out() => {
-                if place.open(&self.connector, &self.options).await.is_ok() {
-                    place.note(true);
-                }
+            if place.is_out() && place.open(&self.connector, &self.options).await.is_ok() {
+                place.note(true);
             }
-            None => {}
-        }
+            return;
+        };
+        place.note(self.is_well(place, path).await);
     }
 
     /// Whether the address answers the path as a server that is well does.

@@ -97,8 +97,9 @@ async fn where_none_can_be_reached_each_is_tried_once() {
         let mut passage = Passage::default();
         let mut retries = Vec::new();
         while upstream.peer(&mut passage).is_ok() {
-            let error = pingora::Error::explain(ErrorType::ConnectRefused, "a test");
-            retries.push(upstream.unreachable(&passage, error).retry());
+            let mut error = pingora::Error::explain(ErrorType::ConnectRefused, "a test");
+            upstream.unreachable(&passage, &mut error);
+            retries.push(error.retry());
         }
         assert_eq!(retries, [true, false]);
     }
