@@ -211,7 +211,6 @@ async fn out_of_descriptors_new_connections_are_turned_away_at_once_and_open_one
     }
     served().await;
     drop(crowd);
-    drop(served);
     scene.settles_down(before, resident).await;
     insist(at, "POST", CALL, owner, &json!({"content": ["short"]}), |_| true).await;
     println!("{}", scene.gateway.reconciled());

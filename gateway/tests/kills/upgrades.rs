@@ -82,6 +82,6 @@ async fn no_call_fails(folder: &Path, database: &str, journal: impl Fn(usize) ->
     assert!(events.iter().all(|(_, outcome)| outcome == "captured"));
     let (ids, seen): (HashSet<_>, HashSet<_>) =
         (events.into_iter().map(|(id, _)| id).collect(), seen.events.lock().drain(..).collect());
-    assert_eq!((ids.len(), &ids == &seen), (usize::try_from(paid).unwrap(), true), "each has its one event");
+    assert_eq!((ids.len(), ids == seen), (usize::try_from(paid).unwrap(), true), "each has its one event");
     println!("{UPGRADES} upgrades, {paid} calls, none failed");
 }
