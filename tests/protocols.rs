@@ -97,3 +97,28 @@ async fn a_header_that_passes_through_does_not_wait_for_its_body() {
     assert_eq!(connection.piece().await, Ok(Some(b"body".to_vec())));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_gets_our_refusal_and_the_connection_closes() {
+    let world = World::start().await;
+    for (bytes, want) in [
+        ("nonsense\r\n\r\n", (400, "invalid_request")),
+        ("GET / HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n", (400, "invalid_request")),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", (405, "method_not_allowed")),
+    ] {
+        let mut client = Connection::open(world.running().address).await;
+        client.send(bytes.as_bytes()).await;
+        let answer = client.answer("GET").await;
+        let (status, code) = answer.refusal();
+        assert_eq!((status, code.as_str()), want, "{bytes}");
+        assert!(answer.complete && client.is_over().await, "{bytes}");
+    }
+    // After a request that was one, too.
+    let mut client = Connection::open(world.running().address).await;
+    client.send(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.answer("GET").await.status, 200);
+    client.send(b"nonsense\r\n\r\n").await;
+    assert_eq!(client.answer("GET").await.refusal().0, 400);
+    assert_eq!(world.backend.requests(), 1);
+    world.end().await;
+}

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use crate::world::{Answer, Connection, SECRET, World, diagnosis_path};
+use crate::world::{Answer, Connection, OWNER, SECRET, World, diagnosis_path};
 
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -45,6 +45,13 @@ fn found(what: &str, bytes: &[u8], secrets: &[(&str, String)]) {
     }
 }
 
+/// A key of acme's for a machine, as the one answer shows it.
+async fn machines_key(world: &World) -> String {
+    let made = world.request("POST", "/api/organizations/acme/usage/keys").by(&world.credential(OWNER));
+    let made = made.json(&json!({"name": "a machine"})).send().await.json();
+    made["secret"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_said_in_confidence_is_written_down_anywhere() {
     let kept = Kept::default();
@@ -55,11 +62,14 @@ async fn nothing_said_in_confidence_is_written_down_anywhere() {
     lines.try_init().expect("another journey has started logging");
     let world = World::with(&[("AUTH__COOKIE", "session"), ("LIMITS__MAX_HEADERS", "30")]).await;
     let credential = world.credential("ann");
+    let api_key = machines_key(&world).await;
     let (prompt, reply) = ("the prompt nobody else may read", "the reply nobody else may read");
     let secrets = [
         ("the credential", credential.clone()),
         ("the credential's signature", credential.rsplit_once('.').unwrap().1.to_owned()),
         ("the key", SECRET.to_owned()),
+        ("the machine's key", api_key.clone()),
+        ("the secret of the machine's key", api_key.rsplit_once('_').unwrap().1.to_owned()),
         ("the prompt", prompt.to_owned()),
         ("the reply", reply.to_owned()),
         ("the cookie", "a-cookie-of-the-app".to_owned()),
@@ -83,6 +93,7 @@ async fn nothing_said_in_confidence_is_written_down_anywhere() {
     for answer in answers {
         world.backend.answers(answer);
         shape(&query).by(&credential).send().await;
+        shape(&query).by(&api_key).send().await;
         shape("/elsewhere?key=a-secret-in-the-query").by(&credential).send().await;
     }
     world.backend.answers(Answer::default());
@@ -90,6 +101,8 @@ async fn nothing_said_in_confidence_is_written_down_anywhere() {
     let forged = format!("{credential}x");
     for (name, request) in [
         ("a forged credential", shape(&query).by(&forged)),
+        ("a forged key", shape(&query).by(&format!("{api_key}0"))),
+        ("a key where it may do nothing", world.request("GET", "/api/organizations/acme/usage/keys").by(&api_key)),
         ("a stranger's organization", shape(&diagnosis_path("umbrella")).by(&credential)),
         ("two credentials", shape(&query).by(&credential).by(&credential)),
         (

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use cluster::TestDatabase;
 use gateway::{Options, Running};
-use ledger::{Clock as _, ManualClock, Timestamp};
+use ledger::{Clock, ManualClock, Timestamp};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use standin::{Mint, Person};
@@ -140,7 +140,12 @@ impl World {
 
     /// Starts a gateway.
     pub(crate) async fn run(&mut self) {
-        self.running = Some(gateway::start(self.options(), self.clock.clone()).await.unwrap());
+        self.run_by(self.clock.clone()).await;
+    }
+
+    /// Starts a gateway that goes by another clock.
+    pub(crate) async fn run_by(&mut self, clock: Arc<dyn Clock>) {
+        self.running = Some(gateway::start(self.options(), clock).await.unwrap());
     }
 
     /// So many gateways on one PostgreSQL.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use access::Authenticator;
 use async_trait::async_trait;
-use ledger::{Adjustments, Clock, CreditGrants, Directory, EventType, PluginFile, Rollouts, UsageStore};
+use ledger::{Adjustments, ApiKeys, Clock, CreditGrants, Directory, EventType, PluginFile, Rollouts, UsageStore};
 use pricing::{Checked, LoadError};
 use serde_json::value::RawValue;
 
@@ -22,6 +22,8 @@ pub struct Context {
     pub adjustments: Arc<dyn Adjustments>,
     /// What of it ends.
     pub credit_grants: Arc<dyn CreditGrants>,
+    /// Keys of machines.
+    pub api_keys: Arc<dyn ApiKeys>,
     /// Who is calling.
     pub authenticator: Arc<Authenticator>,
     /// What time it is.

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use access::{Identity, Permission, Presented};
+use access::{Identity, Permission, Presented, Unauthenticated, digest_of};
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use ledger::{Actor, Change, Member, OrganizationId, OrganizationRecord, Timestamp};
+use ledger::{Actor, ApiKey, Change, Member, OrganizationId, OrganizationRecord, Timestamp};
 use refusal::Refusal;
 
 use crate::answer::{Origin, Refused};
@@ -86,16 +86,16 @@ pub(crate) async fn pass(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    let identity = identify(&context, request.headers()).await?;
+    let caller = identify(&context, request.headers()).await?;
     match needs {
-        Needs::Operator if identity.platform_admin => {
-            let actor = actor(&identity, OPERATOR, &origin);
+        Needs::Operator => {
+            let operator = caller.operator().ok_or(Refusal::Forbidden)?;
+            let actor = actor(operator.user_id.as_str(), OPERATOR, &origin);
             request.extensions_mut().insert(Operator { actor });
         }
-        Needs::Operator => return Err(Refusal::Forbidden.into()),
         Needs::Member(permission) => {
             let id = path.ok().and_then(|path| path.get("orgId")?.parse().ok());
-            let membership = member(&context, &identity, id, permission, &origin).await?;
+            let membership = member(&context, &caller, id, permission, &origin).await?;
             request.extensions_mut().insert(membership);
         }
     }
@@ -107,46 +107,78 @@ pub(crate) async fn pass(
 /// An operators' path on which there is nothing: only they are told so.
 pub(crate) async fn nothing(State(context): State<Arc<Context>>, headers: HeaderMap) -> Refused {
     match identify(&context, &headers).await {
-        Ok(identity) if identity.platform_admin => Refusal::NotFound("path").into(),
+        Ok(caller) if caller.operator().is_some() => Refusal::NotFound("path").into(),
         Ok(_) => Refusal::Forbidden.into(),
-        Err(refusal) => refusal.into(),
+        Err(refused) => refused,
     }
 }
 
-async fn identify(context: &Context, headers: &HeaderMap) -> Result<Arc<Identity>, Refusal> {
+/// Somebody whose credential was verified.
+enum Caller {
+    User(Arc<Identity>),
+    Key(Arc<ApiKey>),
+}
+
+impl Caller {
+    /// One of the platform's operators: a key never is.
+    fn operator(&self) -> Option<&Identity> {
+        match self {
+            Self::User(identity) => Some(&**identity).filter(|identity| identity.platform_admin),
+            Self::Key(_) => None,
+        }
+    }
+
+    /// The caller as a member of the organisation.
+    fn member_of(&self, record: &OrganizationRecord) -> Option<Member> {
+        match self {
+            Self::User(identity) => record.members.get(&identity.user_id).cloned(),
+            Self::Key(key) => (key.organization_id == record.organization.organization_id).then(|| key.member()),
+        }
+    }
+}
+
+async fn identify(context: &Context, headers: &HeaderMap) -> Result<Caller, Refused> {
     let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let (authorizations, cookies) = (all(header::AUTHORIZATION), all(header::COOKIE));
     // Two credentials could be read as either: nobody.
     if authorizations.len() > 1 {
-        return Err(Refusal::Unauthenticated);
+        return Err(Refusal::Unauthenticated.into());
     }
     let presented = Presented { authorization: authorizations.first().copied(), cookies: &cookies };
-    context.authenticator.identify(presented).await.map_err(|why| {
+    let caller = match presented.api_key() {
+        Some(key) => {
+            let known = context.api_keys.api_key(&digest_of(key)).await?;
+            let valid = known.filter(|key| !key.is_over(context.clock.now()));
+            valid.map(Caller::Key).ok_or(Unauthenticated::API_KEY)
+        }
+        None => context.authenticator.identify(presented).await.map(Caller::User),
+    };
+    caller.map_err(|why| {
         tracing::debug!(reason = why.reason(), "a credential was refused");
-        Refusal::Unauthenticated
+        Refusal::Unauthenticated.into()
     })
 }
 
 async fn member(
     context: &Context,
-    identity: &Identity,
+    caller: &Caller,
     id: Option<OrganizationId>,
     permission: Permission,
     origin: &Origin,
 ) -> Result<Membership, Refused> {
     let id = id.ok_or(Refusal::Forbidden)?;
     let record = context.directory.organization(&id).await?.ok_or(Refusal::Forbidden)?;
-    let member = record.members.get(&identity.user_id).ok_or(Refusal::Forbidden)?.clone();
+    let member = caller.member_of(&record).ok_or(Refusal::Forbidden)?;
     if !access::allows(member.role, permission) {
         return Err(Refusal::Forbidden.into());
     }
-    let actor = actor(identity, member.role.as_str(), origin);
+    let actor = actor(member.user_id.as_str(), member.role.as_str(), origin);
     Ok(Membership { record: Arc::new(record), member, actor })
 }
 
-fn actor(identity: &Identity, role: &str, origin: &Origin) -> Actor {
+fn actor(user: &str, role: &str, origin: &Origin) -> Actor {
     Actor {
-        user_id: identity.user_id.to_string(),
+        user_id: user.to_owned(),
         role: role.to_owned(),
         remote_address: origin.remote_address.map(|address| address.to_string()),
         request_id: Some(origin.request_id.to_string()),

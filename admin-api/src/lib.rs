@@ -24,6 +24,7 @@ mod advice;
 mod month;
 mod overview;
 
+mod api_keys;
 mod audit;
 mod counter;
 mod dashboard;

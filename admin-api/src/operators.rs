@@ -2,6 +2,7 @@
 //! what it makes, and made twice it is there once.
 
 pub(crate) mod adjustments;
+pub(crate) mod api_keys;
 pub(crate) mod credit_grants;
 pub(crate) mod event_definitions;
 pub(crate) mod members;
@@ -19,7 +20,7 @@ use refusal::Refusal;
 use crate::bounded::Given;
 
 /// A name from the path.
-fn named<T: FromStr<Err: Display>>(name: &str) -> Result<T, Refusal> {
+pub(crate) fn named<T: FromStr<Err: Display>>(name: &str) -> Result<T, Refusal> {
     name.parse().map_err(|why: T::Err| Refusal::InvalidRequest(format!("The path names it wrongly: {why}.")))
 }
 

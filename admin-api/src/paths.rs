@@ -17,10 +17,10 @@ pub fn is_ours(path: &str) -> bool {
     let Some(segments) = segments.get(..count) else { return false };
     match *segments {
         ["organizations", id, "usage"]
-        | ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit" | "quote"] => {
+        | ["organizations", id, "usage", "me" | "dashboard" | "history" | "management" | "audit" | "quote" | "keys"] => {
             !id.is_empty()
         }
-        ["organizations", id, "usage", "events", event] => !id.is_empty() && !event.is_empty(),
+        ["organizations", id, "usage", "events" | "keys", one] => !id.is_empty() && !one.is_empty(),
         _ => false,
     }
 }
@@ -51,6 +51,8 @@ mod tests {
             "/api/organizations/acme/usage/audit",
             "/api/organizations/acme/usage/quote",
             "/api/organizations/acme/usage/events/evt_1",
+            "/api/organizations/acme/usage/keys",
+            "/api/organizations/acme/usage/keys/gwk_0123456789abcdef",
             "/api/admin/organizations/acme",
             "/api/admin/organizations/acme/adjustments",
             "/api/admin/organizations/acme/grants",
@@ -82,6 +84,8 @@ mod tests {
             "/api/organizations/acme/usage/other",
             "/api/organizations/acme/usage/events",
             "/api/organizations/acme/usage/events/",
+            "/api/organizations/acme/usage/keys/",
+            "/api/organizations/acme/usage/keys/gwk_1/more",
             "/api/organizations/acme/usage/events/evt_1/more",
             "/api/organizations/acme/structuring/analyze-pain-points",
             "/API/organizations/acme/usage",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use access::Permission::{CallAi, ManageUsage, SeeOwnUsage, SeeUsage};
+use access::Permission::{CallAi, ManageKeys, ManageUsage, SeeOwnUsage, SeeUsage};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
@@ -16,9 +16,10 @@ use crate::answer::{Methods, finish};
 use crate::context::Context;
 use crate::guard::{self, Gate, Needs, pass};
 use crate::operators::{
-    adjustments, credit_grants, event_definitions, members, organizations, plans, pricing, rollout,
+    adjustments, api_keys as operators_api_keys, credit_grants, event_definitions, members, organizations, plans,
+    pricing, rollout,
 };
-use crate::{audit, counter, dashboard, event, history, management, own_usage, quote};
+use crate::{api_keys, audit, counter, dashboard, event, history, management, own_usage, quote};
 
 /// A route, or several on one path that need the same.
 pub(crate) type Listed = (Needs, UtoipaMethodRouter<Arc<Context>>);
@@ -35,8 +36,12 @@ pub(crate) fn list() -> Vec<Listed> {
         (Needs::Member(SeeUsage), routes!(management::show)),
         (Needs::Member(ManageUsage), routes!(management::update)),
         (Needs::Member(SeeUsage), routes!(audit::list)),
+        (Needs::Member(ManageKeys), routes!(api_keys::list, api_keys::make)),
+        (Needs::Member(ManageKeys), routes!(api_keys::revoke)),
         (Needs::Operator, routes!(organizations::show, organizations::put)),
         (Needs::Operator, routes!(members::put, members::delete)),
+        (Needs::Operator, routes!(operators_api_keys::list, operators_api_keys::make)),
+        (Needs::Operator, routes!(operators_api_keys::revoke)),
         (Needs::Operator, routes!(adjustments::list, adjustments::make)),
         (Needs::Operator, routes!(credit_grants::list, credit_grants::make)),
         (Needs::Operator, routes!(credit_grants::end)),

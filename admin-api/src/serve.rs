@@ -38,6 +38,7 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
         usage: store.clone(),
         adjustments: store.clone(),
         credit_grants: store.clone(),
+        api_keys: store.clone(),
         authenticator,
         clock,
         live: Arc::new(NoLiveBook),

@@ -1,6 +1,7 @@
 //! The API through its router, over the real store and a clock that stands still.
 
 mod adjustments;
+mod api_keys;
 mod credit_grants;
 mod http;
 mod live;
@@ -97,6 +98,7 @@ impl World {
             usage: store.clone(),
             adjustments: store.clone(),
             credit_grants: store.clone(),
+            api_keys: store.clone(),
             authenticator,
             clock: clock.clone(),
             live,

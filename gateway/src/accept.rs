@@ -15,22 +15,25 @@ use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
+use refusal::Refusal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::answer;
 use crate::connection::{ARRIVAL, Arrival};
 use crate::gateway::Gateway;
+use crate::handover::Successor;
 use crate::proxy::Proxy;
 use crate::socket::Socket;
 use crate::tls::Tls;
 
 /// The wait after a failed accept: a process out of descriptors must not spin.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// What a connection past the limit hears, where it can hear anything.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// How long idle connections are kept open after the next gateway took over, for a request that is on its way.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What serves a connection.
 struct Door {
@@ -46,6 +49,7 @@ pub(crate) async fn run(
     gateway: Arc<Gateway>,
     tls: Option<Arc<Tls>>,
     mut stop: watch::Receiver<bool>,
+    successor: Arc<Successor>,
     grace: Duration,
 ) {
     let (connections_max, proxy) = {
@@ -71,7 +75,7 @@ pub(crate) async fn run(
                 },
                 Err(error) => {
                     tracing::error!(%error, "no connection can be accepted");
-                    if !shed(&listener, &mut spare) {
+                    if !shed(&listener, door.tls.is_some(), &mut spare) {
                         tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                     }
                 }
@@ -81,6 +85,10 @@ pub(crate) async fn run(
         }
     }
     drop(listener);
+    if successor.is_there() {
+        // Connections that were accepted a moment ago may not have said anything yet: nobody else will answer them.
+        let _ = timeout(LINGER, async { while connections.join_next().await.is_some() {} }).await;
+    }
     door.proxy.http_cleanup().await;
     let drained = timeout(grace, async {
         while connections.join_next().await.is_some() {}
@@ -163,7 +171,7 @@ fn turn_away(door: &Door, tcp: &TcpStream) {
     door.gateway.metrics.turned_away();
     if door.tls.is_none() {
         // Whoever cannot take a line at once goes without it.
-        let _ = tcp.try_write(FULL);
+        let _ = tcp.try_write(&answer::bare(&Refusal::TooManyConnections));
     }
 }
 
@@ -174,7 +182,7 @@ fn spare() -> Option<File> {
 
 /// Out of descriptors, takes the spare one to close a connection that waits: its client hears at once that it must try
 /// elsewhere. Whether one was closed.
-fn shed(listener: &TcpListener, spare: &mut Option<File>) -> bool {
+fn shed(listener: &TcpListener, speaks_tls: bool, spare: &mut Option<File>) -> bool {
     drop(spare.take());
     let mut context = Context::from_waker(Waker::noop());
     let waiting = match listener.poll_accept(&mut context) {
@@ -182,8 +190,8 @@ fn shed(listener: &TcpListener, spare: &mut Option<File>) -> bool {
         _ => None,
     };
     let closes = waiting.is_some();
-    if let Some(tcp) = waiting {
-        let _ = tcp.try_write(FULL);
+    if let Some(tcp) = waiting.filter(|_| !speaks_tls) {
+        let _ = tcp.try_write(&answer::bare(&Refusal::TooManyConnections));
     }
     *spare = self::spare();
     closes

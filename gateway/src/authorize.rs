@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{Member, OrganizationId, OrganizationRecord};
+use ledger::{EventType, Member, OrganizationId, OrganizationRecord};
 use refusal::Refusal;
 
 use crate::gateway::Gateway;
@@ -13,12 +13,18 @@ use crate::stop::Stop;
 pub(crate) struct Membership {
     record: Arc<OrganizationRecord>,
     member: Member,
+    by_key: bool,
 }
 
 impl Membership {
     /// The organisation, and the caller in it.
     pub(crate) fn parts(&self) -> (&OrganizationRecord, &Member) {
         (&self.record, &self.member)
+    }
+
+    /// Whether the caller is a machine with a key, which is no business of the backend's.
+    pub(crate) fn by_key(&self) -> bool {
+        self.by_key
     }
 }
 
@@ -37,17 +43,22 @@ impl Permit {
 
 /// Looks the caller up among the organisation's members. An organisation that does not exist reads the same as one of
 /// strangers.
-pub(crate) async fn member(gateway: &Gateway, caller: Caller, id: &OrganizationId) -> Result<Membership, Stop> {
+pub(crate) async fn member(
+    gateway: &Gateway,
+    caller: Caller,
+    id: &OrganizationId,
+    event_type: &EventType,
+) -> Result<Membership, Stop> {
     let record = gateway.organizations.find(id).await.map_err(|error| {
         tracing::error!(%error, source = ?std::error::Error::source(&error), "an organisation cannot be read");
         Refusal::StoreUnavailable
     })?;
     let record = record.ok_or(Refusal::Forbidden)?;
-    let member = record.members.get(&caller.identity().user_id).ok_or(Refusal::Forbidden)?.clone();
+    let member = caller.member_of(&record, event_type).ok_or(Refusal::Forbidden)?;
     if !access::allows(member.role, access::Permission::CallAi) {
         return Err(Refusal::Forbidden.into());
     }
-    Ok(Membership { record, member })
+    Ok(Membership { record, member, by_key: caller.is_key() })
 }
 
 /// Checks the subscription for this member's role.

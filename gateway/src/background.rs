@@ -53,7 +53,8 @@ pub(crate) async fn sample(gateway: Arc<Gateway>) {
         ticks.tick().await;
         let now = gateway.clock.now();
         gateway.books.close_before(ledger::Period::of(now));
-        let closed = gateway.upstream.closed();
+        let (closed, out) = (gateway.upstream.closed(), gateway.upstream.out());
         gateway.metrics.sample(gateway.books.holds_open(), &gateway.journal.stats(), closed, now);
+        gateway.metrics.addresses_out(out);
     }
 }

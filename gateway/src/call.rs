@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::once::Claim;
 use crate::passing::Recognised;
 use crate::room::Place;
+use crate::upstream::Passage;
 
 /// One request on its way through the gateway.
 pub(crate) struct Call {
@@ -34,6 +35,8 @@ pub(crate) struct Call {
     pub(crate) repeated: bool,
     /// The place among the calls in flight: set in `journey` once the body is there, given back when the call ends.
     pub(crate) place: Option<Place>,
+    /// The addresses of the backend that it could not reach, where Pingora passes it on: set in `upstream`.
+    pub(crate) passage: Passage,
     /// Who was recognised, for the backend: set in `journey`.
     pub(crate) recognised: Option<Recognised>,
 }
@@ -60,6 +63,7 @@ impl Call {
             once: None,
             repeated: false,
             place: None,
+            passage: Passage::default(),
             recognised: None,
         }
     }

@@ -21,9 +21,10 @@ use crate::routes::Route;
 use crate::rules::Settlement;
 use crate::stop::Stop;
 
-/// Credits held for a call that may now go out. Settling consumes it; dropped, it voids itself. Only this step makes one.
-pub(crate) struct OpenHold {
-    pub(crate) hold: Hold,
+/// Credits held for a call that may now go out. Settling consumes it; dropped, it is settled as its record in the journal
+/// says. Only this step makes one.
+pub(crate) struct OpenHold<'g> {
+    pub(crate) hold: Unsettled<'g>,
     /// The event as it stands if the gateway dies now.
     pub(crate) event: UsageEvent,
     /// As they were when the hold was opened.
@@ -32,6 +33,43 @@ pub(crate) struct OpenHold {
     /// How the answer is read.
     pub(crate) reader: Arc<UsageReader>,
     pub(crate) quoted: Quoted,
+}
+
+/// A hold, in the book and in the journal. A call that ends by a bug leaves it: then both settle it as interrupted, now and
+/// not at the next start.
+pub(crate) struct Unsettled<'g> {
+    gateway: &'g Gateway,
+    id: UsageEventId,
+    as_interrupted: Credits,
+    hold: Option<Hold>,
+}
+
+impl Unsettled<'_> {
+    /// The hold in the book, as long as it is not settled.
+    pub(crate) fn held(&mut self) -> Option<&mut Hold> {
+        self.hold.as_mut()
+    }
+
+    /// The hold in the book, for whoever settled it in the journal.
+    pub(crate) fn settled(mut self) -> Option<Hold> {
+        self.hold.take()
+    }
+
+    /// Leaves the journal's part to the journal, which could not settle it otherwise and will as soon as it can.
+    pub(crate) fn interrupted(mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.interrupt(self.as_interrupted);
+        }
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            self.gateway.journal.interrupt(self.id, self.gateway.clock.now());
+            hold.interrupt(self.as_interrupted);
+        }
+    }
 }
 
 /// What an organisation's figures are compared with.
@@ -48,7 +86,7 @@ impl Terms {
     }
 }
 
-impl OpenHold {
+impl OpenHold<'_> {
     pub(crate) fn plugin(&self) -> &Arc<Active> {
         &self.quoted.plugin
     }
@@ -61,14 +99,14 @@ impl OpenHold {
 }
 
 /// Holds the quote if the period's grant allows it.
-pub(crate) async fn open(
-    gateway: &Gateway,
+pub(crate) async fn open<'g>(
+    gateway: &'g Gateway,
     call: &mut Call,
     permit: Permit,
     quoted: Quoted,
     route: &Route,
     said: Extracted,
-) -> Result<OpenHold, Stop> {
+) -> Result<OpenHold<'g>, Stop> {
     if gateway.is_shutting_down() {
         return Err(Refusal::ShuttingDown.into());
     }
@@ -122,6 +160,7 @@ pub(crate) async fn open(
     once::journaled(call);
     let terms = Terms::of(permit.record());
     let plan = plan.plan.clone();
+    let hold = Unsettled { gateway, id: event.id, as_interrupted: event.credits, hold: Some(hold) };
     Ok(OpenHold { hold, event, terms, plan, reader: Arc::clone(&route.reader), quoted })
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn paid(
     organization: OrganizationId,
 ) -> Result<(), Stop> {
     let caller = identify::caller(gateway, session).await?;
-    let member = authorize::member(gateway, caller, &organization).await?;
+    let member = authorize::member(gateway, caller, &organization, &route.event_type).await?;
     let pair = pace(gateway, call, &member)?;
     let body = read::body(gateway, session, &route).await?;
     call.place = Some(gateway.room.place(pair, gateway.rules.load().paces, gateway.clock.now())?);
@@ -42,10 +42,11 @@ pub(crate) async fn free(
     gateway: &Gateway,
     session: &Session,
     call: &mut Call,
+    route: &Route,
     organization: OrganizationId,
 ) -> Result<(), Stop> {
     let caller = identify::caller(gateway, session).await?;
-    let member = authorize::member(gateway, caller, &organization).await?;
+    let member = authorize::member(gateway, caller, &organization, &route.event_type).await?;
     call.recognised = Recognised::of(&member);
     Ok(())
 }

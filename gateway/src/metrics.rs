@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
     idempotency: IntCounterVec,
     backend_closed: IntCounterVec,
+    addresses_out: IntGauge,
     turned_away: IntCounter,
     routes: Names,
 }
@@ -168,6 +169,7 @@ impl Metrics {
             ),
             idempotency: repeats(&r)?,
             backend_closed: backend_closed(&r)?,
+            addresses_out: addresses_out(&r)?,
             routes: Names { own: "(usage api)".into(), unmetered: "(unmetered)".into(), unknown: "(refused)".into() },
             registry: r,
         }))
@@ -266,6 +268,11 @@ impl Metrics {
         }
     }
 
+    /// How many addresses of the backend are left out.
+    pub(crate) fn addresses_out(&self, out: usize) {
+        self.addresses_out.set(i64::try_from(out).unwrap_or(i64::MAX));
+    }
+
     /// The text that Prometheus reads.
     pub(crate) fn render(&self) -> String {
         let mut text = Vec::new();
@@ -280,6 +287,12 @@ impl Metrics {
 fn repeats(registry: &Registry) -> prometheus::Result<IntCounterVec> {
     let help = "Metered calls with an Idempotency-Key, by what became of them";
     Ok(register!(registry, IntCounterVec::new(Opts::new("gateway_idempotency_total", help), &["result"])))
+}
+
+/// Addresses of the backend that are left out.
+fn addresses_out(registry: &Registry) -> prometheus::Result<IntGauge> {
+    let help = "Addresses of the backend that calls do not go to for now";
+    Ok(register!(registry, IntGauge::new("gateway_backend_addresses_out", help)))
 }
 
 /// Kept connections that the backend closed before we did.

@@ -1,6 +1,7 @@
 //! What a gateway is started with. The binary makes it from its settings, tests make it from theirs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -34,6 +35,8 @@ pub struct Options {
     pub(crate) arriving_bytes_max: usize,
     pub(crate) shutdown_grace: Duration,
     pub(crate) tls: Option<TlsFiles>,
+    /// Where the ports are taken over, and given to the next process.
+    pub(crate) handover: Option<PathBuf>,
     pub(crate) store: store::Options,
     /// Whole months of usage events kept beside the current one; `None` keeps all.
     pub(crate) keep_months: Option<u32>,
@@ -77,6 +80,7 @@ impl Options {
                 key: key.to_owned(),
                 http2: server.http2,
             }),
+            handover: server.handover.clone(),
             store: store_options(database),
             keep_months: Some(u32::try_from(database.keep_months)?).filter(|months| *months > 0),
             journal: journal::Options {
@@ -87,9 +91,9 @@ impl Options {
             access: admin_api::access_options(auth)?,
             pricing: admin_api::pricing_options(pricing)?,
             upstream: UpstreamOptions {
-                host: upstream.host.clone(),
-                port: upstream.port,
-                tls: upstream.tls,
+                addresses: upstream.addresses.clone(),
+                health_path: upstream.health_path.clone(),
+                health_interval: upstream.health_interval,
                 connect_timeout: upstream.connect_timeout,
                 response_timeout: upstream.response_timeout,
                 idle_timeout: upstream.idle_timeout,
@@ -125,16 +129,10 @@ impl Options {
                 forwarded: it.headers.forwarded,
                 strip_credentials: it.headers.credentials == settings::Credentials::Strip,
                 cookie: it.cookie.clone(),
-                backend: host_of(&self.upstream),
+                backend: self.upstream.addresses.first().map_or_else(String::new, settings::Address::authority),
             },
         })
     }
-}
-
-/// The backend, as a `Host` names it.
-fn host_of(upstream: &UpstreamOptions) -> String {
-    let UpstreamOptions { host, port, .. } = upstream;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn paces(limits: &settings::Limits) -> Paces {

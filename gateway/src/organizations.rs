@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use ledger::{
-    Changed, Directory, EventDefinition, EventType, OrganizationId, OrganizationRecord, PlanName, StoreError,
+    ApiKeys, Changed, Directory, EventDefinition, EventType, OrganizationId, OrganizationRecord, PlanName, StoreError,
 };
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
 use crate::books::Books;
+use crate::keys::Keys;
 use crate::rollout::Follower;
 
 /// Organisations kept in memory. One more drops the least used one, which is read again at need.
@@ -22,6 +23,7 @@ type Definitions = HashMap<EventType, Arc<EventDefinition>>;
 /// Organisations and event definitions as the store has them.
 pub(crate) struct Organizations {
     directory: Arc<dyn Directory>,
+    pub(crate) keys: Arc<Keys>,
     known: Cache<OrganizationId, Arc<OrganizationRecord>>,
     definitions: ArcSwap<Definitions>,
     /// Counts changes seen, so that a record read before a change is never kept after it.
@@ -32,11 +34,12 @@ pub(crate) struct Organizations {
 }
 
 impl Organizations {
-    /// Reads the event definitions; organisations are read when they first call.
-    pub(crate) async fn open(directory: Arc<dyn Directory>) -> Result<Self, StoreError> {
+    /// Reads the event definitions and all API keys; organisations are read when they first call.
+    pub(crate) async fn open(directory: Arc<dyn Directory>, keys: Arc<dyn ApiKeys>) -> Result<Self, StoreError> {
         let revision = directory.revision().await?;
         let definitions = read_definitions(&*directory).await?;
         Ok(Self {
+            keys: Arc::new(Keys::open(keys).await?),
             known: Cache::new(ORGANIZATIONS_MAX),
             definitions: ArcSwap::from_pointee(definitions),
             generation: AtomicU64::new(0),
@@ -76,7 +79,11 @@ impl Organizations {
         let _one_at_a_time = self.changing.lock().await;
         self.generation.fetch_add(1, Ordering::SeqCst);
         let read = match changed {
-            Changed::Organization(id) => self.read_organization(id).await,
+            Changed::Organization(id) => {
+                // One after the other: a key that cannot be read must not keep a member who left.
+                let (keys, organization) = (self.keys.read(id).await, self.read_organization(id).await);
+                organization.and(keys)
+            }
             Changed::Plan(name) => self.read_plan(name).await,
             Changed::EventDefinition(_) => {
                 self.definitions.store(Arc::new(read_definitions(&*self.directory).await?));

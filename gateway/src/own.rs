@@ -23,7 +23,7 @@ pub(crate) async fn serve(gateway: &Gateway, session: &mut Session, call: &mut C
     let bytes_max = match session.req_header().uri.path() {
         // So long a body is read for an operator alone.
         admin_api::UPLOAD_PATH if session.req_header().method == Method::POST => {
-            if !identify::caller(gateway, session).await?.identity().platform_admin {
+            if !identify::caller(gateway, session).await?.is_operator() {
                 return Err(Refusal::Forbidden.into());
             }
             admin_api::UPLOAD_BYTES_MAX

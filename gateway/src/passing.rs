@@ -44,14 +44,17 @@ pub(crate) struct Recognised {
     organization: HeaderValue,
     user: HeaderValue,
     role: Role,
+    /// Whether a key said so, which the backend does not get.
+    by_key: bool,
     /// Set once there is a hold.
     pub(crate) event: Option<UsageEventId>,
 }
 
 impl Recognised {
-    pub(crate) fn of(member: &Membership) -> Option<Self> {
-        let (record, member) = member.parts();
+    pub(crate) fn of(membership: &Membership) -> Option<Self> {
+        let (record, member) = membership.parts();
         Some(Self {
+            by_key: membership.by_key(),
             organization: plain(record.organization.organization_id.as_str())?,
             user: plain(member.user_id.as_str())?,
             role: member.role,
@@ -76,7 +79,7 @@ pub(crate) fn prepare(
     trace::tell(request)?;
     request.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
     let Some(known) = &call.recognised else { return Ok(()) };
-    if passing.strip_credentials {
+    if passing.strip_credentials || known.by_key {
         strip_credentials(passing, request)?;
     }
     request.insert_header(ORGANIZATION, known.organization.clone())?;

@@ -36,8 +36,19 @@ impl ProxyHttp for Proxy {
         request::answered(&self.0, session, call).await
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, _call: &mut Call) -> pingora::Result<Box<HttpPeer>> {
-        Ok(self.0.upstream.peer())
+    async fn upstream_peer(&self, _session: &mut Session, call: &mut Call) -> pingora::Result<Box<HttpPeer>> {
+        self.0.upstream.peer(&mut call.passage)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        call: &mut Call,
+        mut error: Box<pingora::Error>,
+    ) -> Box<pingora::Error> {
+        self.0.upstream.unreachable(&call.passage, &mut error);
+        error
     }
 
     async fn upstream_request_filter(

@@ -25,7 +25,7 @@ pub(crate) async fn deliver(
     session: &mut Session,
     call: &mut Call,
     answer: Result<Answer, NoAnswer>,
-    hold: OpenHold,
+    hold: OpenHold<'_>,
 ) -> Result<(), Stop> {
     let answer = match answer {
         Ok(answer) => answer,
@@ -39,7 +39,7 @@ pub(crate) async fn deliver(
 }
 
 /// Settles a call whose backend gave no whole answer, and says what the client is told.
-async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold, failure: NoAnswer, so_far: Ending) -> Stop {
+async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold<'_>, failure: NoAnswer, so_far: Ending) -> Stop {
     let NoAnswer { refusal, reached, timed_out } = failure;
     if !reached {
         settle::forget(gateway, call, hold).await;
@@ -54,7 +54,7 @@ async fn give_up(gateway: &Gateway, call: &mut Call, hold: OpenHold, failure: No
 
 /// What a header says before the charge is settled: its event, and no figure. However certain one may seem, a gateway that is
 /// killed before the end charges nothing.
-fn name_event(hold: &OpenHold, header: &mut ResponseHeader) -> pingora::Result<()> {
+fn name_event(hold: &OpenHold<'_>, header: &mut ResponseHeader) -> pingora::Result<()> {
     header.insert_header(headers::USAGE_EVENT_ID, hold.event.id.to_string())
 }
 

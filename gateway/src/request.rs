@@ -83,7 +83,7 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
         Matched::MembersOnly(route, organization) => {
             call.route = Arc::clone(&route.path);
             call.organization = Some(organization.clone());
-            journey::free(gateway, session, call, organization).await?;
+            journey::free(gateway, session, call, &route, organization).await?;
             Ok(Handled::PassOn)
         }
         Matched::LookAlike => Err(Refusal::PathNotCanonical("the look of a metered path without being one").into()),

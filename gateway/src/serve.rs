@@ -1,16 +1,16 @@
 //! Start-up and shut-down: the parts in the order in which they depend on each other, and back.
 
+mod parts;
+
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use access::Authenticator;
 use anyhow::Context as _;
-use arc_swap::ArcSwap;
-use journal::Journal;
 use ledger::Clock;
-use pricing::Pricing;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -18,23 +18,16 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::accept;
+use self::parts::{Ready, assemble, open_journal};
 use crate::applier::{self, Destination};
-use crate::background;
-use crate::books::Books;
-use crate::credit_grants;
-use crate::embedded::{Embedded, Plugins};
 use crate::gateway::Gateway;
+use crate::handover::{Offer, Predecessor, Successor};
 use crate::leases::Leases;
-use crate::life::{self, Life};
-use crate::metrics::Metrics;
-use crate::once::{self, Ended, Once};
+use crate::life::Life;
+use crate::once::{self, Ended};
 use crate::options::Options;
-use crate::organizations::Organizations;
-use crate::rollout::Follower;
-use crate::room::Room;
 use crate::tls::Tls;
-use crate::upstream::Upstream;
+use crate::{accept, background, credit_grants};
 
 /// A stop waits for the store until it failed this often.
 const FAILURES_MAX: u32 = 2;
@@ -65,48 +58,53 @@ pub struct Running {
     /// How often it failed.
     failures: watch::Receiver<u64>,
     grace: Duration,
+    /// The gateway that takes over from this one.
+    successor: Arc<Successor>,
+    /// Gives it the ports.
+    offering: Option<JoinHandle<()>>,
 }
 
 /// Starts every part and binds both ports. On return the gateway takes calls.
 pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    let listener = bind(options.listen, "server.listen").await?;
-    let admin_listener = bind(options.admin_listen, "admin.listen").await?;
-    let tls = options.tls.clone().map(Tls::load).transpose()?;
+    let mut before = match &options.handover {
+        Some(at) => Predecessor::find(at).await.context("server.handover")?,
+        None => None,
+    };
+    let listener = listen(before.as_mut(), options.listen, "server.listen").await?;
+    let admin_listener = listen(before.as_mut(), options.admin_listen, "admin.listen").await?;
+    let ready = Ready::make(&options, clock).await?;
+    if let Some(before) = before.take_if(|before| must_end_first(before, &options)) {
+        tracing::info!(
+            "the gateway that serves hands over: it drains first, because its journal or database is ours next"
+        );
+        before.stop(options.shutdown_grace).await.context("server.handover")?;
+    }
     let store = store::open(options.store.clone()).await.context("database.url")?;
-    let metrics = Metrics::new().context("metrics")?;
-    let (journal, life) = open_journal(&options, &metrics, &*clock, &store).await?;
+    let (journal, life) = open_journal(&options, &ready, &store).await?;
     let hurry = Arc::new(Notify::new());
-    let (gateway, keys_ended) = assemble(&options, clock, &store, journal, &life, metrics, &hurry).await?;
+    let tls = ready.tls.clone();
+    let (gateway, keys_ended) = assemble(&options, ready, &store, journal, &life, &hurry).await?;
     let gateway = Arc::new(gateway);
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_admin, administering) = watch::channel(false);
     let (failing, failures) = watch::channel(0);
-    let mut background = JoinSet::new();
-    background.spawn(applier::run(
-        gateway.journal.clone(),
-        life.destination.clone(),
-        Arc::clone(&gateway.metrics),
-        Arc::clone(&hurry),
-        failing,
-    ));
-    if let Some(leases) = &life.leases {
-        background.spawn(Arc::clone(leases).run());
-    }
-    background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
-    background.spawn(Arc::clone(&gateway.rollout).run());
-    background.spawn(background::follow_changes(Arc::clone(&gateway)));
-    background.spawn(background::sample(Arc::clone(&gateway)));
-    background.spawn(credit_grants::run(Arc::clone(&gateway), Arc::clone(&store)));
-    background.spawn(background::maintain(Arc::clone(&gateway), Arc::clone(&store), options.keep_months));
-    background.spawn(Arc::clone(&gateway.upstream).follow_name());
-    background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
-    if let Some(tls) = &tls {
-        background.spawn(Arc::clone(tls).follow());
-    }
+    let background = work_beside(&gateway, &store, &life, tls.as_ref(), (&hurry, failing), keys_ended, &options);
+    let successor = Arc::new(Successor::default());
+    let offering = options.handover.as_deref().map(|at| offer(at, &options, [&listener, &admin_listener], &successor));
+    let offering = offering.transpose().context("server.handover")?;
     let admin = tokio::spawn(serve_admin(admin_listener, Arc::clone(&gateway), options.embedded_admin, administering));
-    let connections =
-        tokio::spawn(accept::run(listener, Arc::clone(&gateway), tls.clone(), accepting, options.shutdown_grace));
+    let connections = tokio::spawn(accept::run(
+        listener,
+        Arc::clone(&gateway),
+        tls.clone(),
+        accepting,
+        Arc::clone(&successor),
+        options.shutdown_grace,
+    ));
+    if let Some(mut before) = before {
+        before.ask_to_stop().await.context("server.handover")?;
+    }
     tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
     Ok(Running {
         address,
@@ -124,7 +122,40 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         hurry,
         failures,
         grace: options.shutdown_grace,
+        successor,
+        offering,
     })
+}
+
+/// What goes on beside the calls.
+fn work_beside(
+    gateway: &Arc<Gateway>,
+    store: &Arc<dyn Store>,
+    life: &Life,
+    tls: Option<&Arc<Tls>>,
+    (hurry, failing): (&Arc<Notify>, watch::Sender<u64>),
+    keys_ended: UnboundedReceiver<Ended>,
+    options: &Options,
+) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    let (journal, destination) = (gateway.journal.clone(), life.destination.clone());
+    background.spawn(applier::run(journal, destination, Arc::clone(&gateway.metrics), Arc::clone(hurry), failing));
+    if let Some(leases) = &life.leases {
+        background.spawn(Arc::clone(leases).run());
+    }
+    background.spawn(once::run(Arc::clone(&gateway.once), keys_ended));
+    background.spawn(Arc::clone(&gateway.rollout).run());
+    background.spawn(background::follow_changes(Arc::clone(gateway)));
+    background.spawn(background::sample(Arc::clone(gateway)));
+    background.spawn(credit_grants::run(Arc::clone(gateway), Arc::clone(store)));
+    background.spawn(background::maintain(Arc::clone(gateway), Arc::clone(store), options.keep_months));
+    background.spawn(Arc::clone(&gateway.upstream).follow_name());
+    background.spawn(Arc::clone(&gateway.upstream).watch_health());
+    background.spawn(Arc::clone(&gateway.upstream).sweep_idle());
+    if let Some(tls) = tls {
+        background.spawn(Arc::clone(tls).follow());
+    }
+    background
 }
 
 impl Running {
@@ -145,9 +176,27 @@ impl Running {
         self.gateway.metrics.reloaded(false);
     }
 
+    /// Returns when the next gateway takes over: then this one is to be stopped.
+    pub async fn superseded(&self) {
+        self.successor.came().await;
+    }
+
     /// Takes no new calls, lets those on their way end within the grace time, writes everything down.
-    pub async fn stop(mut self) {
-        self.gateway.shutting_down.store(true, Ordering::SeqCst);
+    pub async fn stop(self) {
+        let successor = Arc::clone(&self.successor);
+        self.end().await;
+        // The locks on journal and database went with it.
+        successor.tell();
+    }
+
+    async fn end(mut self) {
+        // Where the next gateway takes over, whoever is connected to this one is served still.
+        self.gateway.shutting_down.store(!self.successor.is_there(), Ordering::SeqCst);
+        if let Some(offering) = self.offering.take() {
+            // Where nobody takes over, the ports are to be closed: it has them too.
+            offering.abort();
+            drop(offering.await);
+        }
         self.stop_accepting.send_replace(true);
         if let Err(error) = (&mut self.connections).await {
             tracing::error!(%error, "the accept loop ended badly");
@@ -199,96 +248,35 @@ impl Running {
     }
 }
 
-async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+/// The port that the gateway before has, where it is the same; else a new one.
+async fn listen(
+    before: Option<&mut Predecessor>,
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<TcpListener, StartError> {
+    let of_it = before.and_then(|before| before.take_listener(address));
+    let listener = match of_it {
+        Some(listener) => listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)),
+        None => TcpListener::bind(address).await,
+    };
+    listener.with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
-/// Opens the journal and applies what an earlier life left in it: balances are complete before the first call.
-async fn open_journal(
-    options: &Options,
-    metrics: &Arc<Metrics>,
-    clock: &dyn Clock,
-    store: &Arc<dyn Store>,
-) -> Result<(Journal, Life), StartError> {
-    let (opened, now, observer) = (options.journal.clone(), clock.now(), Arc::clone(metrics));
-    let opening = tokio::task::spawn_blocking(move || Journal::open(opened, observer, now));
-    let (journal, recovery) = opening.await?.context("journal.directory")?;
-    metrics.set_aside(recovery.set_aside.len());
-    for record in &recovery.set_aside {
-        tracing::error!(record, "a damaged record of the journal was set aside");
-    }
-    let life = life::begin(store, &journal, &options.journal.directory, now).await?;
-    if life.replayed > 0 {
-        tracing::info!(
-            replayed = life.replayed,
-            interrupted = recovery.interrupted.len(),
-            "the journal of an earlier life was replayed"
-        );
-    }
-    Ok((journal, life))
+/// Whether the gateway before has what only one may have.
+fn must_end_first(before: &Predecessor, options: &Options) -> bool {
+    !store::is_shared(&options.store.url) || before.has_journal(&options.journal.directory)
 }
 
-async fn assemble(
+/// Offers the ports to the next gateway.
+fn offer(
+    at: &Path,
     options: &Options,
-    clock: Arc<dyn Clock>,
-    store: &Arc<dyn Store>,
-    journal: Journal,
-    life: &Life,
-    metrics: Arc<Metrics>,
-    hurry: &Arc<Notify>,
-) -> Result<(Gateway, UnboundedReceiver<Ended>), StartError> {
-    let organizations = Arc::new(Organizations::open(store.clone()).await.context("database.url")?);
-    let books = Books::new(store.clone(), life.leases.clone());
-    let books = Arc::new(books.behind(journal.clone(), Arc::clone(hurry)));
-    let authenticator = Authenticator::start(options.access.clone(), Arc::clone(&clock)).context("auth")?;
-    let (pricing_options, pricing_clock, observer) =
-        (options.pricing.clone(), Arc::clone(&clock), Arc::clone(&metrics));
-    // Compiling takes a while and must not hold a worker.
-    let compiling = tokio::task::spawn_blocking(move || Pricing::start(pricing_options, pricing_clock, observer));
-    let pricing = compiling.await?.with_context(|| format!("pricing.plugin: {}", options.pricing.path.display()))?;
-    let rollout = Follower::open(Arc::clone(&pricing), store.clone(), Arc::clone(&clock)).await;
-    let rollout = rollout.context("the plugin that the database says is active")?;
-    let upstream = Upstream::new(options.upstream.clone()).await.context("upstream.url")?;
-    let rules = Arc::new(ArcSwap::from_pointee(options.rules().context("routes")?));
-    let live = Embedded {
-        rules: Arc::clone(&rules),
-        pricing: Arc::clone(&pricing),
-        rollout: Arc::clone(&rollout),
-        books: Arc::clone(&books),
-        organizations: Arc::clone(&organizations),
-        journal: journal.clone(),
-        hurry: Arc::clone(hurry),
-    };
-    let context = admin_api::Context {
-        directory: store.clone(),
-        rollouts: store.clone(),
-        usage: store.clone(),
-        adjustments: store.clone(),
-        credit_grants: store.clone(),
-        authenticator: Arc::clone(&authenticator),
-        clock: Arc::clone(&clock),
-        live: Arc::new(live),
-        pricing: Arc::new(Plugins { pricing: Arc::clone(&pricing), rules: Arc::clone(&rules) }),
-    };
-    let (keys, meter) = (store.clone(), Arc::clone(&metrics));
-    let (once, keys_ended) = Once::new(keys, store.clone(), Arc::clone(&clock), meter, life.instance, options.once);
-    let gateway = Gateway {
-        rules,
-        own: admin_api::router(Arc::new(context)),
-        room: Room::new(options.in_flight_max, options.arriving_bytes_max),
-        shutting_down: Arc::new(AtomicBool::new(false)),
-        clock,
-        authenticator,
-        organizations,
-        books,
-        pricing,
-        rollout,
-        journal,
-        upstream,
-        metrics,
-        once,
-    };
-    Ok((gateway, keys_ended))
+    listeners: [&TcpListener; 2],
+    successor: &Arc<Successor>,
+) -> std::io::Result<JoinHandle<()>> {
+    let sockets = listeners.iter().map(|listener| listener.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?;
+    let offer = Offer::new(at, sockets, &options.journal.directory)?;
+    Ok(tokio::spawn(offer.run(Arc::clone(successor))))
 }
 
 async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: bool, mut stop: watch::Receiver<bool>) {

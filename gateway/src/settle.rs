@@ -64,7 +64,7 @@ impl Ending {
 pub(crate) async fn settle(
     gateway: &Gateway,
     call: &mut Call,
-    open: OpenHold,
+    open: OpenHold<'_>,
     ending: Ending,
 ) -> Result<Usage, Refusal> {
     let charge = match ending.settlement(gateway) {
@@ -73,9 +73,11 @@ pub(crate) async fn settle(
     };
     let terms = open.terms(gateway);
     let OpenHold { mut hold, mut event, quoted, plan, .. } = open;
-    let as_interrupted = event.credits;
     let period = Period::of(event.occurred_at);
-    let secure = charge.is_none() || gateway.books.secure(&event.organization_id, period, &mut hold).await;
+    let secure = match hold.held().filter(|_| charge.is_some()) {
+        Some(held) => gateway.books.secure(&event.organization_id, period, held).await,
+        None => true,
+    };
     if !secure {
         tracing::warn!(event = %event.id, "a call outlived its lease and there is no credit for it now: it is free");
     }
@@ -99,9 +101,10 @@ pub(crate) async fn settle(
     if let Err(error) = gateway.journal.settle(&event).await {
         tracing::error!(%error, event = %event.id, "a usage event cannot be written to the journal");
         // The journal settles it as if the process had died, as soon as it can.
-        hold.interrupt(as_interrupted);
+        hold.interrupted();
         return Err(Refusal::JournalUnavailable);
     }
+    let Some(hold) = hold.settled() else { unreachable!("nobody else settles it") };
     let book: BookSnapshot = match event.outcome {
         Outcome::Captured => hold.capture(event.credits),
         Outcome::Voided | Outcome::Interrupted | Outcome::Adjusted => hold.void(),
@@ -125,13 +128,15 @@ pub(crate) async fn settle(
 }
 
 /// Gives a hold back without a trace: the backend never heard of the call.
-pub(crate) async fn forget(gateway: &Gateway, call: &mut Call, open: OpenHold) {
+pub(crate) async fn forget(gateway: &Gateway, call: &mut Call, open: OpenHold<'_>) {
     let OpenHold { hold, event, .. } = open;
     if let Err(error) = gateway.journal.forget(event.id).await {
         tracing::error!(%error, event = %event.id, "a hold cannot be struck from the journal");
     }
     once::forgotten(call);
-    hold.void();
+    if let Some(hold) = hold.settled() {
+        hold.void();
+    }
 }
 
 /// What a call is charged.
@@ -144,7 +149,7 @@ struct Charged {
 }
 
 /// What the plugin that quoted the call makes of its ending. A plugin that fails now leaves its quote standing.
-fn price(open: &OpenHold, ending: &Ending) -> Charged {
+fn price(open: &OpenHold<'_>, ending: &Ending) -> Charged {
     let quote = &open.quoted.quote;
     let as_quoted = |estimated| Charged { credits: quote.credits, items: None, estimated };
     if open.plugin().settles_at_quote() {

@@ -1,31 +1,33 @@
-//! The backend's address, and the connections to it that are kept from call to call.
+//! The way to the backend: which of its addresses a call goes to, and the connections that are kept from call to call. A
+//! request must never be sent a second time once anything of it may have been received.
 //!
 //! Pingora connects where TLS is spoken, and its HTTP client speaks on every connection; keeping them is our own, because
 //! its pool costs a task and two wake-ups a call.
 
+mod health;
 mod idle;
+mod place;
+mod turns;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
+use pingora::ErrorType;
 use pingora::connectors::TransportConnector;
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as BackendSession;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{ErrorType, OrErr as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use settings::Address;
 
-use self::idle::Idle;
+use self::place::Place;
+use self::turns::Tried;
 use crate::socket::Socket;
 
-/// How often a host name is resolved anew.
+/// How often host names are resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// How often idle connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -33,9 +35,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Where the backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UpstreamOptions {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) tls: bool,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) health_path: Option<String>,
+    pub(crate) health_interval: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) idle_timeout: Duration,
@@ -44,8 +46,9 @@ pub(crate) struct UpstreamOptions {
 /// The way to the backend.
 pub(crate) struct Upstream {
     connector: TransportConnector,
-    idle: Idle,
-    target: ArcSwap<Target>,
+    places: Vec<Place>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     options: UpstreamOptions,
     pub(crate) response_timeout: Duration,
     /// How many connections that had served a call before broke off before the next one's answer.
@@ -59,9 +62,27 @@ pub(crate) struct Connection {
     to_write: Option<Bytes>,
     /// Whether it served a call before.
     is_reused: bool,
+    /// The address that it goes to.
+    place: usize,
+}
+
+/// The address that a request of Pingora's own phases goes to, and those that it cannot go to any more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passage {
+    place: usize,
+    tried: Tried,
 }
 
 impl Connection {
+    /// Our own socket sends the body by itself, while the answer is read; one that speaks TLS is written to.
+    fn new(stream: Stream, body: Bytes, is_reused: bool, place: usize) -> Self {
+        let (stream, to_write): (Stream, _) = match as_socket(stream) {
+            Ok(socket) => (Box::new(socket.with_body(body)), None),
+            Err(stream) => (stream, Some(body)),
+        };
+        Self { session: BackendSession::new(stream), to_write, is_reused, place }
+    }
+
     /// Sends the request. On a connection of our own that is begun here, and goes on while the answer is read.
     pub(crate) async fn send(&mut self, header: Box<RequestHeader>) -> pingora::Result<()> {
         self.session.write_request_header(header).await?;
@@ -75,68 +96,69 @@ impl Connection {
     }
 }
 
-/// A connection of our own, or the stream as it was.
-fn as_socket(stream: Stream) -> Result<Socket, Stream> {
-    if stream.as_any().is::<Socket>() {
-        stream.into_any().downcast().map(|socket| *socket).map_err(|_| unreachable!("it was just seen to be one"))
-    } else {
-        Err(stream)
-    }
-}
-
 impl fmt::Display for Upstream {
-    /// Its address.
+    /// Its addresses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UpstreamOptions { host, port, tls, .. } = &self.options;
-        write!(f, "{}://{host}:{port}", if *tls { "https" } else { "http" })
+        for (place, Place { address, .. }) in self.places.iter().enumerate() {
+            write!(f, "{}{address}", if place == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
-}
-
-/// What the backend's name stands for now.
-struct Target {
-    address: SocketAddr,
-    peer: HttpPeer,
 }
 
 impl Upstream {
-    /// Resolves the backend's name; an address that does not resolve is a failed start.
+    /// Resolves the backend's names; an address that does not resolve is a failed start.
     pub(crate) async fn new(options: UpstreamOptions) -> std::io::Result<Arc<Self>> {
-        let target = target(&options).await?;
+        let mut places = Vec::new();
+        for address in &options.addresses {
+            places.push(Place::find(address, &options).await?);
+        }
         Ok(Arc::new(Self {
             connector: TransportConnector::new(None),
-            idle: Idle::new(options.idle_timeout),
-            target: ArcSwap::from_pointee(target),
+            places,
+            turn: AtomicUsize::new(0),
             response_timeout: options.response_timeout,
             lost_in_use: AtomicU64::new(0),
             options,
         }))
     }
 
-    /// A connection to the backend, kept-alive or new, for a request with this body.
+    /// A connection to the backend, kept-alive or new, for a request with this body. Where an address cannot be reached the
+    /// next one is tried: nothing was sent.
     pub(crate) async fn connect(&self, body: Bytes) -> pingora::Result<Connection> {
-        let (stream, is_reused) = match self.idle.take() {
-            Some(stream) => (stream, true),
-            None => (self.open().await?, false),
-        };
-        // Our own socket sends the body by itself, while the answer is read; one that speaks TLS is written to.
-        match as_socket(stream) {
-            Ok(socket) => {
-                let stream: Stream = Box::new(socket.with_body(body));
-                Ok(Connection { session: BackendSession::new(stream), to_write: None, is_reused })
+        let (turn, mut tried) = (self.turn(), Tried::default());
+        let mut failure = None;
+        while let Some((number, place)) = self.next(turn, &mut tried) {
+            let (opened, is_reused) = match place.idle.take() {
+                Some(stream) => (Ok(stream), true),
+                None => (place.open(&self.connector, &self.options).await, false),
+            };
+            match opened {
+                Ok(stream) => {
+                    if !is_reused {
+                        place.note(true);
+                    }
+                    return Ok(Connection::new(stream, body, is_reused, number));
+                }
+                Err(error) => {
+                    place.note(false);
+                    failure = Some(error);
+                }
             }
-            Err(stream) => Ok(Connection { session: BackendSession::new(stream), to_write: Some(body), is_reused }),
         }
+        Err(failure.unwrap_or_else(|| pingora::Error::explain(ErrorType::ConnectError, "there is no address")))
     }
 
     /// Keeps a connection whose answer was read to its end, where both sides wish it and the whole request was sent: what
     /// is said on it next would be taken for the rest of this one.
     pub(crate) async fn release(&self, connection: Connection) {
-        let Connection { mut session, to_write, is_reused: _ } = connection;
+        let Connection { mut session, to_write, is_reused: _, place } = connection;
         session.respect_keepalive();
         let Some(stream) = session.reuse().await else { return };
+        let Some(Place { idle, .. }) = self.places.get(place) else { return };
         match as_socket(stream) {
-            Ok(socket) if socket.is_done() => self.idle.keep(Box::new(socket)),
-            Err(stream) if to_write.is_none() => self.idle.keep(stream),
+            Ok(socket) if socket.is_done() => idle.keep(Box::new(socket)),
+            Err(stream) if to_write.is_none() => idle.keep(stream),
             Ok(_) | Err(_) => {}
         }
     }
@@ -151,41 +173,38 @@ impl Upstream {
 
     /// Kept connections that the backend closed: those found closed before they were used, and those lost in use.
     pub(crate) fn closed(&self) -> (u64, u64) {
-        (self.idle.found_closed(), self.lost_in_use.load(Ordering::Relaxed))
+        let found = self.places.iter().map(|place| place.idle.found_closed()).sum();
+        (found, self.lost_in_use.load(Ordering::Relaxed))
     }
 
-    async fn open(&self) -> pingora::Result<Stream> {
-        let target = self.target.load_full();
-        if self.options.tls {
-            return self.connector.new_stream(&target.peer).await;
+    /// How many addresses are left out for now.
+    pub(crate) fn out(&self) -> usize {
+        self.places.iter().filter(|place| place.is_out()).count()
+    }
+
+    /// The peer for Pingora's own phases, which carry everything unmetered: the next one that the request did not try.
+    pub(crate) fn peer(&self, passage: &mut Passage) -> pingora::Result<Box<HttpPeer>> {
+        let (number, place) = self
+            .next(self.turn(), &mut passage.tried)
+            .ok_or_else(|| pingora::Error::explain(ErrorType::ConnectError, "there is no address left"))?;
+        passage.place = number;
+        Ok(Box::new(place.peer()))
+    }
+
+    /// Notes that Pingora could not connect there: nothing was sent, so the request may go to the next address.
+    pub(crate) fn unreachable(&self, passage: &Passage, error: &mut pingora::Error) {
+        if let Some(place) = self.places.get(passage.place) {
+            place.note(false);
         }
-        let connected = timeout(self.options.connect_timeout, TcpStream::connect(target.address)).await;
-        let tcp = connected
-            .or_err(ErrorType::ConnectTimedout, "connecting to the backend")?
-            .or_err(ErrorType::ConnectError, "connecting to the backend")?;
-        let socket = Socket::to_backend(tcp).or_err(ErrorType::ConnectError, "setting up the connection")?;
-        Ok(Box::new(socket))
+        error.set_retry(!passage.tried.are_all(self.places.len()));
     }
 
-    /// The peer for Pingora's own phases, which carry everything unmetered.
-    pub(crate) fn peer(&self) -> Box<HttpPeer> {
-        Box::new(self.target.load().peer.clone())
-    }
-
-    /// Follows the name to its new addresses. Never returns; a name that stops resolving keeps its last address.
+    /// Follows names to their new addresses. Never returns.
     pub(crate) async fn follow_name(self: Arc<Self>) {
-        if self.options.host.parse::<std::net::IpAddr>().is_ok() {
-            return;
-        }
         loop {
             tokio::time::sleep(RESOLVE_EVERY).await;
-            match target(&self.options).await {
-                Ok(target) if target.address == self.target.load().address => {}
-                Ok(target) => {
-                    self.target.store(Arc::new(target));
-                    self.idle.close_all();
-                }
-                Err(error) => tracing::warn!(%error, host = self.options.host, "the backend's name does not resolve"),
+            for place in &self.places {
+                place.resolve(&self.options).await;
             }
         }
     }
@@ -195,84 +214,29 @@ impl Upstream {
         let mut ticks = tokio::time::interval(SWEEP_EVERY);
         loop {
             ticks.tick().await;
-            self.idle.close_expired();
+            self.places.iter().for_each(|place| place.idle.close_expired());
         }
+    }
+
+    /// With one address there are no turns to count.
+    fn turn(&self) -> usize {
+        if self.places.len() > 1 { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 }
+    }
+
+    fn next(&self, turn: usize, tried: &mut Tried) -> Option<(usize, &Place)> {
+        let number = turns::next(&self.places, turn, tried)?;
+        Some((number, self.places.get(number)?))
     }
 }
 
-async fn target(options: &UpstreamOptions) -> std::io::Result<Target> {
-    let host = options.host.trim_start_matches('[').trim_end_matches(']');
-    let mut addresses = tokio::net::lookup_host((host, options.port)).await?;
-    let address = addresses.next().ok_or_else(|| std::io::Error::other(format!("{host} has no address")))?;
-    Ok(Target { address, peer: peer(options, address) })
-}
-
-fn peer(options: &UpstreamOptions, address: SocketAddr) -> HttpPeer {
-    // The name is what the certificate is checked against: an empty one would switch the check off.
-    let mut peer = HttpPeer::new(address, options.tls, options.host.clone());
-    peer.options.connection_timeout = Some(options.connect_timeout);
-    peer.options.total_connection_timeout = Some(options.connect_timeout.saturating_mul(2));
-    peer.options.read_timeout = Some(options.response_timeout);
-    peer.options.write_timeout = Some(options.response_timeout);
-    peer.options.idle_timeout = Some(options.idle_timeout);
-    peer
+/// A connection of our own, or the stream as it was.
+fn as_socket(stream: Stream) -> Result<Socket, Stream> {
+    if stream.as_any().is::<Socket>() {
+        stream.into_any().downcast().map(|socket| *socket).map_err(|_| unreachable!("it was just seen to be one"))
+    } else {
+        Err(stream)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use pingora::http::RequestHeader;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn an_upstream_is_shown_by_its_address() {
-        let options = |host: &str, tls| UpstreamOptions {
-            host: host.to_owned(),
-            port: 81,
-            tls,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
-        };
-        for (host, tls, shown) in [("127.0.0.1", false, "http://127.0.0.1:81"), ("[::1]", true, "https://[::1]:81")] {
-            assert_eq!(Upstream::new(options(host, tls)).await.unwrap().to_string(), shown);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_with_half_a_request_on_it_is_not_used_again() {
-        for (body_bytes, kept) in [(0, true), (1_000, true), (64 << 20, false)] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let second = Duration::from_secs(1);
-            let upstream = Upstream::new(UpstreamOptions {
-                host: "127.0.0.1".to_owned(),
-                port: listener.local_addr().unwrap().port(),
-                tls: false,
-                connect_timeout: second,
-                response_timeout: second,
-                idle_timeout: second,
-            });
-            let upstream = upstream.await.unwrap();
-            let mut connection = upstream.connect(Bytes::from(vec![b'x'; body_bytes])).await.unwrap();
-            let mut header = RequestHeader::build("POST", b"/", None).unwrap();
-            header.insert_header("content-length", body_bytes).unwrap();
-            let backend = async {
-                let (mut theirs, _) = listener.accept().await.unwrap();
-                let _ = theirs.read(&mut [0; 100]).await.unwrap();
-                theirs.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-                theirs
-            };
-            let gateway = async {
-                connection.send(Box::new(header)).await.unwrap();
-                connection.session.read_response().await.unwrap();
-                assert_eq!(connection.session.resp_header().unwrap().status, 413);
-                assert!(connection.session.read_body_bytes().await.unwrap().is_none());
-                upstream.release(connection).await;
-            };
-            let (_theirs, ()) = tokio::join!(backend, gateway);
-            assert_eq!(upstream.idle.take().is_some(), kept, "{body_bytes} bytes");
-        }
-    }
-}
+mod tests;

@@ -79,6 +79,13 @@ pub(crate) async fn put(
     JsonBody(given): JsonBody<MemberGiven>,
 ) -> Answer<MemberAnswer> {
     let (id, user_id): (OrganizationId, UserId) = (named(&id)?, named(&user)?);
+    if user.starts_with(UserId::KEY_PREFIX) {
+        let why = format!(
+            "The path names it wrongly: {} is how API keys call; allowed: another user id.",
+            UserId::KEY_PREFIX
+        );
+        return Err(Refusal::InvalidRequest(why).into());
+    }
     let record = context.directory.organization(&id).await?.ok_or(Refusal::NotFound("organization"))?;
     let (name, email, limit) = match record.members.get(&user_id) {
         Some(present) => (present.name.clone(), present.email.clone(), present.monthly_credits),

@@ -12,7 +12,7 @@ type Row = (&'static str, &'static str, &'static str, [u16; 7]);
 const USAGE: &str = "/api/organizations/acme/usage";
 const ADMIN: &str = "/api/admin";
 
-const TABLE: [Row; 24] = [
+const TABLE: [Row; 30] = [
     //                                        owner admin member viewer billing stranger operator
     ("GET", "", "", [200, 200, 403, 403, 200, 403, 403]),
     ("GET", "/me", "", [200, 200, 200, 200, 200, 403, 403]),
@@ -26,6 +26,12 @@ const TABLE: [Row; 24] = [
     ("PUT", "/management", r#"{"usageLimits": {}}"#, [200, 200, 403, 403, 403, 403, 403]),
     ("GET", "/audit", "", [200, 200, 403, 403, 200, 403, 403]),
     ("POST", "/quote", r#"{"eventType": "structuring_diagnose"}"#, [404, 404, 404, 404, 404, 403, 403]),
+    ("GET", "/keys", "", [200, 200, 403, 403, 403, 403, 403]),
+    ("POST", "/keys", r#"{"name": "k"}"#, [200, 200, 403, 403, 403, 403, 403]),
+    ("DELETE", "/keys/gwk_0123456789abcdef", "", [200, 200, 403, 403, 403, 403, 403]),
+    ("GET", "ADMIN/organizations/acme/api-keys", "", [403, 403, 403, 403, 403, 403, 200]),
+    ("POST", "ADMIN/organizations/acme/api-keys", r#"{"name": "k"}"#, [403, 403, 403, 403, 403, 403, 200]),
+    ("DELETE", "ADMIN/organizations/acme/api-keys/gwk_0123456789abcdef", "", [403, 403, 403, 403, 403, 403, 200]),
     ("GET", "ADMIN/organizations/acme", "", [403, 403, 403, 403, 403, 403, 200]),
     (
         "PUT",
@@ -90,7 +96,7 @@ async fn nobody_reaches_a_route_without_a_credential() {
             }
         }
     }
-    assert_eq!(routes, 29);
+    assert_eq!(routes, 35);
 }
 
 #[tokio::test]

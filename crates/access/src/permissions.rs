@@ -14,6 +14,8 @@ pub enum Permission {
     SeeOwnUsage,
     /// Change limits and thresholds.
     ManageUsage,
+    /// See, make and revoke the organisation's API keys.
+    ManageKeys,
 }
 
 /// Whether a role is allowed something.
@@ -21,7 +23,7 @@ pub const fn allows(role: Role, permission: Permission) -> bool {
     match permission {
         Permission::CallAi | Permission::SeeOwnUsage => true,
         Permission::SeeUsage => matches!(role, Role::Owner | Role::Admin | Role::Billing),
-        Permission::ManageUsage => matches!(role, Role::Owner | Role::Admin),
+        Permission::ManageUsage | Permission::ManageKeys => matches!(role, Role::Owner | Role::Admin),
     }
 }
 
@@ -82,9 +84,17 @@ mod tests {
             assert!(allows(role, Permission::CallAi) && allows(role, Permission::SeeOwnUsage), "{role:?}");
             assert_eq!(allows(role, Permission::SeeUsage), sees, "{role:?}");
             assert_eq!(allows(role, Permission::ManageUsage), manages, "{role:?}");
+            assert_eq!(allows(role, Permission::ManageKeys), manages, "{role:?}");
             assert!(may_call(role, Active).is_ok() && may_call(role, Trialing).is_ok(), "{role:?}");
             assert_eq!(may_call(role, PastDue).is_ok(), past_due, "{role:?}");
             assert!(may_call(role, Canceled).is_err(), "{role:?}");
+        }
+    }
+
+    #[test]
+    fn no_key_can_make_keys_or_change_limits() {
+        for role in ledger::ApiKey::ROLES {
+            assert!(!allows(role, Permission::ManageKeys) && !allows(role, Permission::ManageUsage), "{role:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The credential as a request presents it: `Authorization: Bearer …` first, else the named cookie.
 
+use ledger::ApiKeyId;
+
 /// What of a request may hold a credential.
 #[derive(Clone, Copy, Default)]
 pub struct Presented<'a> {
@@ -15,6 +17,9 @@ pub struct Presented<'a> {
 pub struct Unauthenticated(pub(crate) &'static str);
 
 impl Unauthenticated {
+    /// A key that is nobody's: unknown, revoked or expired.
+    pub const API_KEY: Self = Self("no such API key");
+
     /// Why, one of a fixed set. Never any part of the credential.
     pub const fn reason(self) -> &'static str {
         self.0
@@ -22,6 +27,11 @@ impl Unauthenticated {
 }
 
 impl<'a> Presented<'a> {
+    /// The key of a machine, where the bearer credential is one by its look. A cookie carries none: machines have no browser.
+    pub fn api_key(self) -> Option<&'a [u8]> {
+        self.authorization.and_then(bearer).filter(|bearer| bearer.starts_with(ApiKeyId::PREFIX.as_bytes()))
+    }
+
     /// The credential, from wherever it is.
     pub(crate) fn credential(self, cookie: Option<&str>) -> Result<&'a [u8], Unauthenticated> {
         if let Some(bearer) = self.authorization.and_then(bearer) {
@@ -76,6 +86,11 @@ mod tests {
             assert_eq!(presented.credential(Some("session")).ok(), want.map(str::as_bytes), "{authorization:?}");
         }
         let cookie_only = Presented { authorization: None, cookies: &[b"session=def"] };
+        let presented =
+            |authorization: &'static str| Presented { authorization: Some(authorization.as_bytes()), cookies: &[] };
+        assert_eq!(presented("Bearer gwk_1").api_key(), Some(&b"gwk_1"[..]));
+        assert_eq!(presented("Bearer eyJ.gwk_").api_key(), None);
+        assert_eq!(presented("Basic gwk_1").api_key(), None);
         assert!(cookie_only.credential(None).is_err(), "a cookie counts only where one is configured");
     }
 }

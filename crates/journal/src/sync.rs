@@ -1,7 +1,7 @@
 //! The thread that settles: it writes all settlements that wait, syncs once, and only then lets anyone know. Between
 //! groups it gives space back and, after a failure, tries to get the journal going again.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -159,8 +159,11 @@ fn settle_failed(inner: &Inner, failed: &mut Failed) {
     if failed.is_empty() || inner.log.lock().failure.is_some() {
         return;
     }
-    let mut settlements = Vec::new();
+    let (mut settlements, mut seen) = (Vec::new(), HashSet::new());
     for (id, settled_at) in failed.drain(..) {
+        if !seen.insert(id) {
+            continue;
+        }
         let Some(hold) = inner.log.lock().holds.get(&id).copied() else { continue };
         match read_back(&inner.directory(), hold).map(|frame| frame.and_then(|frame| as_it_stands(&frame, settled_at)))
         {

@@ -8,6 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::ApiKeyId;
+
 /// Why a text is no identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must have 1 to {bytes_max} bytes and no control characters")]
@@ -91,6 +93,16 @@ text_id!(
 text_id!(
     /// One request, as the logs and the answers name it.
     RequestId, "a request id", 128);
+
+impl UserId {
+    /// What the user of an API key's events begins with. No member has such an id.
+    pub const KEY_PREFIX: &'static str = "apikey:";
+
+    /// The user as which an API key calls.
+    pub fn of_key(id: &ApiKeyId) -> Self {
+        Self(format!("{}{id}", Self::KEY_PREFIX).into())
+    }
+}
 
 /// One usage event: `evt_` and a UUIDv7 (RFC 9562), so that ids sort by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@ mod credits;
 mod ids;
 mod period;
 
+mod api_key;
 mod definition;
 mod member;
 mod organization;
@@ -31,6 +32,7 @@ mod usage_query;
 
 pub use adjustment::{Adjusted, Adjustment, AdjustmentRefused, Adjustments, NewAdjustment};
 pub use answer_signals::{AnswerSignals, ModelUsage};
+pub use api_key::{ApiKey, ApiKeyId, ApiKeys, KeyDigest, KeyMade};
 pub use audit::{Actor, AuditEntry};
 pub use book::{Book, BookSnapshot, Grant, Hold, HoldRefused, NotOpened, Spender, Spending};
 pub use clock::{Clock, ManualClock, SystemClock, Uptime};

@@ -85,6 +85,8 @@ pub enum Refusal {
         /// Seconds until the next one is taken.
         retry_after_s: u64,
     },
+    /// More connections than the gateway keeps.
+    TooManyConnections,
     /// The path and query are longer than the limit in bytes.
     TargetTooLong(u64),
     /// There are more header fields, or they are longer, than the limit.
@@ -189,7 +191,11 @@ impl Refusal {
             Self::HeaderTooLarge(_) => 431,
             Self::Internal => 500,
             Self::UpstreamUnavailable => 502,
-            Self::PricingUnavailable | Self::JournalUnavailable | Self::StoreUnavailable | Self::ShuttingDown => 503,
+            Self::TooManyConnections
+            | Self::PricingUnavailable
+            | Self::JournalUnavailable
+            | Self::StoreUnavailable
+            | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -218,6 +224,7 @@ impl Refusal {
             Self::TooManyIdempotencyKeys => "too_many_idempotency_keys",
             Self::TooManyInFlight | Self::TooManyInFlightOf(_) => "too_many_in_flight",
             Self::TooManyCalls { .. } => "too_many_calls",
+            Self::TooManyConnections => "too_many_connections",
             Self::TargetTooLong(_) => "target_too_long",
             Self::HeaderTooLarge(_) => "header_too_large",
             Self::Internal => "internal",
@@ -290,6 +297,7 @@ impl Refusal {
                 format!("This {} may make {per_minute} calls a minute; try again in {retry_after_s} s.", of.as_str())
                     .into()
             }
+            Self::TooManyConnections => "Too many connections at once; try again shortly.".into(),
             Self::TargetTooLong(max) => format!("The path and query are longer than the {max} bytes allowed.").into(),
             Self::Internal => "Something went wrong in the gateway; nothing was charged.".into(),
             Self::UpstreamUnavailable => "The AI service cannot be reached, or broke off.".into(),
@@ -317,6 +325,7 @@ impl Refusal {
             Self::TooManyInFlight
             | Self::TooManyInFlightOf(_)
             | Self::TooManyIdempotencyKeys
+            | Self::TooManyConnections
             | Self::PricingUnavailable
             | Self::JournalUnavailable
             | Self::StoreUnavailable

@@ -34,6 +34,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::TooManyInFlight,
         Refusal::TooManyInFlightOf(Subject::User),
         Refusal::TooManyCalls { of: Subject::Organization, per_minute: 60, retry_after_s: 2 },
+        Refusal::TooManyConnections,
         Refusal::TargetTooLong(8_192),
         Refusal::HeaderTooLarge("The header has 101 fields; allowed: 100.".into()),
         Refusal::Internal,

@@ -43,7 +43,7 @@ pub use routes::{Route, TextJoin};
 pub use secret::Secret;
 pub use server::Server;
 pub use settlement::{Settlement, Verdict};
-pub use upstream::Upstream;
+pub use upstream::{Address, Upstream};
 
 use document::Document;
 
@@ -119,8 +119,13 @@ fn read(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>)
         let [key, other] = keys;
         document.fault(key, &format!("is also {other}"), "another address or port");
     }
-    let backend = settings.upstream.host.parse().map(|ip| SocketAddr::new(ip, settings.upstream.port));
-    if backend.is_ok_and(|backend| backend == settings.server.listen) {
+    let is_us = |address: &Address| match address {
+        Address::Tcp { host, port, .. } => {
+            host.parse().map(|ip| SocketAddr::new(ip, *port)) == Ok(settings.server.listen)
+        }
+        Address::Unix(_) => false,
+    };
+    if settings.upstream.addresses.iter().any(is_us) {
         document.fault("upstream.url", "is server.listen: the gateway would call itself", "the address of the backend");
     }
     Ok(Inspected::new(settings, document.finish()))
@@ -143,6 +148,7 @@ impl Settings {
             ("server.http2", self.server.http2 != other.server.http2),
             ("limits.connections", self.limits.connections != other.limits.connections),
             ("limits.http2_streams", self.limits.http2_streams != other.limits.http2_streams),
+            ("server.handover", self.server.handover != other.server.handover),
             ("server.threads", self.server.threads != other.server.threads),
             ("server.shutdown_grace", self.server.shutdown_grace != other.server.shutdown_grace),
             (

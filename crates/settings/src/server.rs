@@ -28,6 +28,8 @@ pub struct Server {
     pub body_timeout: Duration,
     /// How long calls on their way may go on after SIGTERM.
     pub shutdown_grace: Duration,
+    /// Where the next gateway process is given this one's ports.
+    pub handover: Option<PathBuf>,
     /// Worker threads; 0 is one a core.
     pub threads: u64,
 }
@@ -38,7 +40,7 @@ impl Server {
         let mut section = Section::open(document, "server");
         let listen = section.address("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
         let mut file = |key| section.text(key).filter(|file| !file.is_empty()).map(PathBuf::from);
-        let (tls_certificate, tls_key) = (file("tls_certificate"), file("tls_key"));
+        let (tls_certificate, tls_key, handover) = (file("tls_certificate"), file("tls_key"), file("handover"));
         let max_body = section.size("max_body", 10 << 20, 1..=1 << 30);
         let read = Self {
             listen,
@@ -51,6 +53,7 @@ impl Server {
             threads: section.count("threads", 0, 0..=1_024),
             tls_certificate,
             tls_key,
+            handover,
         };
         if read.max_arriving < read.max_body {
             section.wrong(

@@ -113,7 +113,8 @@ fn the_contracts_sample_is_read() {
         "#,
     );
     let settings = settings.unwrap();
-    assert_eq!(settings.upstream.port, 5_000);
+    let backend = Address::Tcp { tls: false, host: "127.0.0.1".to_owned(), port: 5_000 };
+    assert_eq!(settings.upstream.addresses, [backend]);
     assert_eq!(settings.routes[0].flags, ["/echo", "/traceback"]);
 }
 

@@ -1,6 +1,7 @@
 //! What every store must do: one suite, a line a case, run by each back end.
 
 mod adjusting;
+mod api_keys;
 mod cases;
 mod granting;
 mod idempotency;
@@ -173,6 +174,10 @@ cases! {
     what_is_leased_of_a_month_keeps_its_grants_there,
     a_live_book_says_what_is_left_of_grants,
     a_grant_can_be_ended_and_there_are_so_many_at_most,
+    ; api_keys:
+    a_key_is_found_by_its_digest_until_it_is_revoked,
+    an_organisation_has_no_more_api_keys_than_it_may,
+    every_change_of_a_key_is_audited_without_its_digest_and_numbered,
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! must never decide between reading and writing: a limit is a guarded statement or the ledger's own.
 
 mod adjusting;
+mod api_keys;
 mod batch;
 mod dialect;
 mod directory;
@@ -26,7 +27,7 @@ mod usage;
 mod contract;
 
 pub use error::OpenError;
-pub use open::{Maintained, Occupancy, Options, Store, lacks, open};
+pub use open::{Maintained, Occupancy, Options, Store, is_shared, lacks, open};
 pub use price_list::standard_definitions;
 pub use reconciliation::{
     BalanceDifference, Compared, Difference, Reconciliation, Repaired, RollupDifference, RollupSum,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError, Timestamp,
-    UsageStore,
+    Adjustments, ApiKeys, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError,
+    Timestamp, UsageStore,
 };
 
 use crate::error::OpenError;
@@ -48,7 +48,7 @@ pub enum Occupancy {
 /// A database that is open.
 #[async_trait]
 pub trait Store:
-    Directory + Rollouts + UsageStore + Adjustments + CreditGrants + IdempotencyStore + Reconciliation + Recorded
+    Directory + Rollouts + UsageStore + Adjustments + CreditGrants + ApiKeys + IdempotencyStore + Reconciliation + Recorded
 {
     /// Closes every connection.
     async fn close(&self);
@@ -76,6 +76,11 @@ pub struct Maintained {
 /// What a gateway needs of a database that can be reached, and does not have there: a sentence each. Nothing is changed.
 pub async fn lacks(options: &Options) -> Result<Vec<String>, OpenError> {
     if postgres::is_address(&options.url) { postgres::lacks(&options.url).await } else { Ok(Vec::new()) }
+}
+
+/// Whether gateways can share the database that the address names.
+pub fn is_shared(url: &str) -> bool {
+    postgres::is_address(url)
 }
 
 /// Opens the database that the address names; a gateway or companion brings its schema up to date.

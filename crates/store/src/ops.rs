@@ -9,6 +9,7 @@
 //! statements are run. That is the whole price of writing each of them once.
 
 pub(crate) mod adjustments;
+pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod balances;
 pub(crate) mod credit_grants;

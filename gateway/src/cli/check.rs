@@ -9,7 +9,7 @@ use std::sync::Arc;
 use access::{Authenticator, KeySource};
 use ledger::{Clock, EventType, SystemClock};
 use pricing::Plugin;
-use settings::{Auth, Inspected};
+use settings::{Address, Auth, Inspected};
 use store::{Occupancy, OpenError};
 
 use super::run::runtime;
@@ -86,9 +86,15 @@ async fn keys(inspected: &mut Inspected) {
 }
 
 async fn backend(inspected: &mut Inspected) {
-    let (host, port) = (inspected.settings.upstream.host.clone(), inspected.settings.upstream.port);
-    if inspected.is_sound("upstream.url") && tokio::net::lookup_host((host.as_str(), port)).await.is_err() {
-        inspected.fault("upstream.url", &format!("{host} does not resolve"), "a host name or address");
+    if !inspected.is_sound("upstream.url") {
+        return;
+    }
+    for address in inspected.settings.upstream.addresses.clone() {
+        // A socket's file comes and goes with the backend, which need not be there yet.
+        let Address::Tcp { host, port, .. } = address else { continue };
+        if tokio::net::lookup_host((host.as_str(), port)).await.is_err() {
+            inspected.fault("upstream.url", &format!("{host} does not resolve"), "a host name or address");
+        }
     }
 }
 

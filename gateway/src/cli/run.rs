@@ -41,6 +41,10 @@ async fn serve(file: &Path, settings: &Settings) -> Result<(), Failure> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = running.superseded() => {
+                tracing::info!("the next gateway takes over");
+                break;
+            }
             _ = hang_up.recv() => reload(file, settings, &running),
             _ = looks.tick() => {
                 if configuration.has_changed() {

@@ -26,7 +26,7 @@ pub(super) async fn deliver(
     session: &mut Session,
     call: &mut Call,
     answer: Answer,
-    hold: OpenHold,
+    hold: OpenHold<'_>,
 ) -> Result<(), Stop> {
     let Answer { header, mut body } = answer;
     let mut events = Events::new(coding(&header), gateway.rules.load().response_bytes_max);
@@ -94,7 +94,7 @@ fn stream_header(
     session: &mut Session,
     call: &Call,
     answer: ResponseHeader,
-    hold: &OpenHold,
+    hold: &OpenHold<'_>,
     readable: bool,
 ) -> pingora::Result<ResponseHeader> {
     let mut header = client_header(answer, call)?;

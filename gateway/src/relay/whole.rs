@@ -24,7 +24,7 @@ pub(super) async fn deliver(
     session: &mut Session,
     call: &mut Call,
     answer: Answer,
-    hold: OpenHold,
+    hold: OpenHold<'_>,
 ) -> Result<(), Stop> {
     let Answer { header, mut body } = answer;
     let bytes_max = gateway.rules.load().response_bytes_max;
@@ -155,7 +155,7 @@ async fn send_on(
     mut client: Client<'_>,
     mut first: Bytes,
     mut rest: AnswerBody,
-    open: Option<(OpenHold, Ending)>,
+    open: Option<(OpenHold<'_>, Ending)>,
 ) -> Result<(), Stop> {
     let mut response_bytes = length(&first);
     // What is kept so far is long: all of it but a byte goes out at once.

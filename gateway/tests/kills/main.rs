@@ -1,4 +1,4 @@
-//! Three gateways on one PostgreSQL, killed with -9 at random moments under load. `ROUNDS` says how often (3 unless
+//! Gateways as processes of their own, replaced and killed. Three on one PostgreSQL, killed with -9 at random moments under load: `ROUNDS` says how often (3 unless
 //! given), `SEED` repeats the moments: `ROUNDS=100 cargo test -p gateway --test kills -- --nocapture`.
 
 #![allow(
@@ -10,8 +10,10 @@
     reason = "a test stops at the first thing that is not as it should be, says what it did, and has two settings that are no product's"
 )]
 
+mod crowds;
 mod paused;
 mod process;
+mod upgrades;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

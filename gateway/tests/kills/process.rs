@@ -15,38 +15,89 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    files: Files,
+    child: Child,
+}
+
+/// What a process is started with, and where it says what it does.
+struct Files {
     config: PathBuf,
     log: PathBuf,
-    child: Child,
+    /// Keys over the configuration's.
+    env: Vec<(&'static str, &'static str)>,
+    /// File descriptors that it may have.
+    descriptors: Option<u32>,
 }
 
 impl Gateway {
     pub(crate) fn start(number: usize, folder: &Path, database: &str, backend: SocketAddr) -> Self {
+        Self::start_with(number, folder, database, backend, &[], None)
+    }
+
+    pub(crate) fn start_with(
+        number: usize,
+        folder: &Path,
+        database: &str,
+        backend: SocketAddr,
+        env: &[(&'static str, &'static str)],
+        descriptors: Option<u32>,
+    ) -> Self {
+        let folder = folder.canonicalize().unwrap();
+        let folder = folder.as_path();
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (address, admin) = (free(), free());
         let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/../pricing-plugins/standard.wasm");
         let (journal, secret) = (folder.join(format!("journal-{number}")), folder.join("secret"));
         std::fs::write(&secret, SECRET).unwrap();
         let text = format!(
-            "[server]\nlisten = \"{address}\"\n[upstream]\nurl = \"http://{backend}\"\n[admin]\nlisten = \"{admin}\"\n\
+            "[server]\nlisten = \"{address}\"\nhandover = \"{}\"\n[upstream]\nurl = \"http://{backend}\"\n[admin]\nlisten = \"{admin}\"\n\
              [database]\nurl = \"{database}\"\n[journal]\ndirectory = \"{}\"\n[auth]\nissuer = \"i\"\naudience = \"a\"\n\
              hs256_secret_file = \"{}\"\n[pricing]\nplugin = \"{plugin}\"\n[[routes]]\nmethods = [\"POST\"]\npath = \
              \"/api/organizations/{{orgId}}/structuring/analyze-pain-points\"\nevent_type = \"structuring_diagnose\"\n\
              text = [\"/content\"]\n",
+            folder.join(format!("handover-{number}")).display(),
             journal.display(),
             secret.display()
         );
         let (config, log) = (folder.join(format!("gateway-{number}.toml")), folder.join(format!("log-{number}")));
         std::fs::write(&config, text).unwrap();
-        let child = spawn(&config, &log);
-        Self { address, config, log, child }
+        let files = Files { config, log, env: env.to_vec(), descriptors };
+        let child = spawn(&files, None);
+        Self { address, files, child }
     }
 
     /// Ends it without a word, and starts it again.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.config, &self.log);
+        self.child = spawn(&self.files, None);
+    }
+
+    /// Starts the next process beside this one, with a journal of its own where one is given; the one before must end by
+    /// itself, and well.
+    pub(crate) fn upgrade(&mut self, journal: Option<&Path>) {
+        let mut before = std::mem::replace(&mut self.child, spawn(&self.files, journal));
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = before.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the process before does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert!(status.success(), "{status}");
+    }
+
+    /// How many file descriptors the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// The memory that the process has, in KiB.
+    pub(crate) fn resident_kib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
     }
 
     /// Sends it a signal, such as `STOP`.
@@ -58,7 +109,7 @@ impl Gateway {
     /// What reconciliation says of the database and of this gateway's journal: it must find nothing unexplained.
     pub(crate) fn reconciled(&self) -> String {
         let mut reconcile = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        let reconcile = reconcile.args(["reconcile", "--json", "--config"]).arg(&self.config).output().unwrap();
+        let reconcile = reconcile.args(["reconcile", "--json", "--config"]).arg(&self.files.config).output().unwrap();
         let told = String::from_utf8_lossy(&reconcile.stdout).into_owned();
         assert!(reconcile.status.success(), "{told}{}", String::from_utf8_lossy(&reconcile.stderr));
         told.lines().last().unwrap_or_default().to_owned()
@@ -70,15 +121,26 @@ impl Drop for Gateway {
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {
-            println!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+            println!("{}", std::fs::read_to_string(&self.files.log).unwrap_or_default());
         }
     }
 }
 
-fn spawn(config: &Path, log: &Path) -> Child {
-    let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-    command.arg("--config").arg(config).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+fn spawn(files: &Files, journal: Option<&Path>) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(&files.log).unwrap();
+    let mut command = match files.descriptors {
+        None => Command::new(env!("CARGO_BIN_EXE_gateway")),
+        Some(most) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_gateway"));
+            shell
+        }
+    };
+    command.envs(files.env.iter().copied());
+    command.arg("--config").arg(&files.config).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    if let Some(journal) = journal {
+        command.env("GATEWAY__JOURNAL__DIRECTORY", journal);
+    }
     command.spawn().unwrap()
 }
 

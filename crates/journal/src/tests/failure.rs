@@ -83,3 +83,23 @@ async fn what_is_forgotten_and_applied_while_nothing_can_be_written_is_not_lost(
     let killed = world.killed();
     assert_eq!(killed.recovery, crate::Recovery::default());
 }
+
+#[tokio::test]
+async fn a_hold_that_is_interrupted_is_settled_as_it_stands_and_a_settled_one_stays() {
+    let world = World::new();
+    let (settled, left, struck) = (event(1), event(2), event(3));
+    world.call(&settled).await;
+    for hold in [&left, &struck] {
+        world.journal.open_hold(&interrupted(hold)).await.unwrap();
+    }
+    world.journal.forget(struck.id).await.unwrap();
+    for id in [settled.id, left.id, left.id, struck.id] {
+        world.journal.interrupt(id, left.settled_at);
+    }
+    world.until("it is settled", |journal| journal.stats().open_holds == 0 && journal.stats().unapplied == 2).await;
+    let found = world.waiting().await;
+    assert_eq!(ids(&found), [settled.id, left.id]);
+    assert_eq!(found[0], settled);
+    assert_eq!((found[1].outcome, found[1].settled_at), (Outcome::Interrupted, left.settled_at));
+    assert!(world.killed().recovery.interrupted.is_empty(), "nothing is left for the next start");
+}

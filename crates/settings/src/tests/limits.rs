@@ -15,6 +15,7 @@ fn limits_hold_at_their_bounds_and_not_past_them() {
         ("server", "body_timeout", ["1ms", "1h"], ["0ms", "3600001ms"]),
         ("server", "shutdown_grace", ["0s", "1h"], ["-1s", "3600001ms"]),
         ("server", "threads", ["0", "1024"], ["-1", "1025"]),
+        ("upstream", "health_interval", ["100ms", "300s"], ["99ms", "300001ms"]),
         ("upstream", "connect_timeout", ["1ms", "300s"], ["0ms", "300001ms"]),
         ("upstream", "response_timeout", ["1ms", "1h"], ["0ms", "3600001ms"]),
         ("upstream", "idle_timeout", ["0ms", "1h"], ["-1ms", "3600001ms"]),

@@ -11,6 +11,7 @@ use ledger::{
     Timestamp, UsageLimits, UserId,
 };
 use pricing::{Call, Plugin};
+use settings::Address;
 use standin::{Mint, Person};
 use store::Store;
 use uuid::Uuid;
@@ -182,7 +183,8 @@ async fn connect_to(url: &Uri, options: &Options) -> anyhow::Result<Arc<Upstream
     let tls = url.scheme_str() == Some("https");
     let host = url.host().context("allowed: http://HOST:PORT or https://HOST:PORT")?.to_owned();
     let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    Ok(Upstream::new(UpstreamOptions { host, port, tls, ..options.upstream.clone() }).await?)
+    let addresses = vec![Address::Tcp { tls, host, port }];
+    Ok(Upstream::new(UpstreamOptions { addresses, ..options.upstream.clone() }).await?)
 }
 
 /// The credential in a file.
