@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError, Timestamp,
-    UsageStore,
+    Adjustments, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Reratings, Rollouts, StoreError,
+    Timestamp, UsageStore,
 };
 
 use crate::error::OpenError;
@@ -48,7 +48,15 @@ pub enum Occupancy {
 /// A database that is open.
 #[async_trait]
 pub trait Store:
-    Directory + Rollouts + UsageStore + Adjustments + CreditGrants + IdempotencyStore + Reconciliation + Recorded
+    Directory
+    + Rollouts
+    + UsageStore
+    + Adjustments
+    + Reratings
+    + CreditGrants
+    + IdempotencyStore
+    + Reconciliation
+    + Recorded
 {
     /// Closes every connection.
     async fn close(&self);
