@@ -36,6 +36,10 @@ setup: ## what building and testing need beside Rust; says what it installs and 
 plugins: ## build the pricing plugins from source
 	@scripts/build-plugins
 
+.PHONY: languages
+languages: ## build the JavaScript and Python plugins and compare 10000 prices with the Rust one's; installs npm and PyPI packages
+	@scripts/languages
+
 .PHONY: bench
 bench: setup ## measure speed and memory beside a bare Pingora proxy, release build (BENCH="--rounds 5")
 	@scripts/bench $(BENCH)

@@ -39,6 +39,7 @@ mod secrets;
 mod seed;
 mod several;
 mod streams;
+mod swaps;
 mod tls;
 mod tokens;
 mod versions;
