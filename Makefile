@@ -40,6 +40,14 @@ plugins: ## build the pricing plugins from source
 languages: ## build the JavaScript and Python plugins and compare 10000 prices with the Rust one's; installs npm and PyPI packages
 	@scripts/languages
 
+.PHONY: sdk
+sdk: ## the official clients of OpenAI, Anthropic and Vercel through the gateway; installs them from npm and PyPI
+	@scripts/sdk
+
+.PHONY: fuzz
+fuzz: ## look for bytes that break a promise (TARGET=json_splice SECONDS=60); needs a C++ compiler
+	@scripts/fuzz "$(TARGET)" "$(or $(SECONDS),60)"
+
 .PHONY: bench
 bench: setup ## measure speed and memory beside a bare Pingora proxy, release build (BENCH="--rounds 5")
 	@scripts/bench $(BENCH)

@@ -34,6 +34,9 @@ async fn a_path_that_could_be_read_as_another_reaches_nobody() {
         format!("/{path}"),
         format!("{path}/.."),
         format!("{path}/%2e"),
+        format!("/x/..;{path}"),
+        format!("/;{path}"),
+        format!("{path}.json"),
         "/download/../api".to_owned(),
     ];
     for trick in tricks {

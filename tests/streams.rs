@@ -67,6 +67,26 @@ async fn each_event_arrives_before_the_next_one_is_sent_and_usage_comes_last() {
     world.end().await;
 }
 
+/// Some clients look at every event and report the last `usage` of all; some make an error of a type that they do not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_event_has_what_the_stream_told_and_a_type_that_its_clients_know() {
+    let world = World::start().await;
+    let chat = include_str!("../crates/payload/tests/answers/openai-chat.sse");
+    let responses = include_str!("../crates/payload/tests/answers/openai-responses.sse");
+    let anthropic = include_str!("../crates/payload/tests/answers/anthropic-messages.sse");
+    for (stream, kind, tokens) in
+        [(chat, "keepalive", json!(2_006)), (responses, "keepalive", Value::Null), (anthropic, "ping", Value::Null)]
+    {
+        world.backend.answers(Answer::events("").chunk(stream).chunk(""));
+        let (_, mut connection, _) = begun(&world).await;
+        let (all, _) = rest(&mut connection).await;
+        let (before, data) = parted(&all);
+        assert_eq!((before, &data["type"]), (stream, &json!(kind)));
+        assert_eq!((&data["usage"]["prompt_tokens"], &data["usage"]["creditsConsumed"]), (&tokens, &json!(10)));
+    }
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_stream_is_unpacked_and_gets_its_usage() {
     let world = World::start().await;

@@ -1,13 +1,14 @@
 //! How every answer leaves: a refusal is rendered here and nowhere else, nothing may be kept in a cache, and each answer
 //! names its request.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -15,8 +16,6 @@ use axum::response::{IntoResponse, Response};
 use ledger::{RequestId, StoreError};
 use refusal::Refusal;
 use uuid::Uuid;
-
-use crate::routes::methods_on;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -33,6 +32,9 @@ pub struct Origin {
 /// An answer that we chose instead of what was asked for. [`finish`] renders it.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) Refusal);
+
+/// The methods of each path, as `Allow` lists them.
+pub(crate) type Methods = Arc<HashMap<String, String>>;
 
 /// What a handler answers.
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
@@ -72,13 +74,20 @@ impl<S: Sync> FromRequestParts<S> for Origin {
 }
 
 /// The outermost layer: names the request, renders refusals (the router's own included), forbids caching.
-pub(crate) async fn finish(origin: Origin, mut request: Request, next: Next) -> Response {
+pub(crate) async fn finish(
+    State(methods): State<Methods>,
+    origin: Origin,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let request_id = origin.request_id.clone();
     let is_head = request.method() == Method::HEAD;
-    let path = request.extensions().get::<MatchedPath>().cloned();
+    // What is on no list is read only.
+    let path = request.extensions().get::<MatchedPath>();
+    let allowed = path.and_then(|path| methods.get(path.as_str())).map_or("GET, HEAD", String::as_str);
     request.extensions_mut().insert(origin);
     let mut response = next.run(request).await;
-    if let Some(refusal) = refusal_in(&response, path.as_ref()) {
+    if let Some(refusal) = refusal_in(&response, allowed) {
         response = rendered(&refusal, &request_id, is_head);
     }
     let headers = response.headers_mut();
@@ -90,7 +99,7 @@ pub(crate) async fn finish(origin: Origin, mut request: Request, next: Next) -> 
 }
 
 /// A handler's refusal, or what axum's bare 400, 404 and 405 mean.
-fn refusal_in(response: &Response, path: Option<&MatchedPath>) -> Option<Arc<Refusal>> {
+fn refusal_in(response: &Response, allowed: &str) -> Option<Arc<Refusal>> {
     if let Some(refusal) = response.extensions().get::<Arc<Refusal>>() {
         return Some(Arc::clone(refusal));
     }
@@ -98,10 +107,7 @@ fn refusal_in(response: &Response, path: Option<&MatchedPath>) -> Option<Arc<Ref
         StatusCode::NOT_FOUND => Some(Arc::new(Refusal::NotFound("path"))),
         // What a path's parameters say when they are not UTF-8.
         StatusCode::BAD_REQUEST => Some(Arc::new(Refusal::InvalidRequest("The path cannot be read.".to_owned()))),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = path.map_or_else(String::new, |path| methods_on(path.as_str()));
-            Some(Arc::new(Refusal::MethodNotAllowed(allowed.into())))
-        }
+        StatusCode::METHOD_NOT_ALLOWED => Some(Arc::new(Refusal::MethodNotAllowed(allowed.to_owned().into()))),
         _ => None,
     }
 }

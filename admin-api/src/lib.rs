@@ -5,6 +5,7 @@
 
 mod context;
 mod credentials;
+mod live;
 mod paths;
 mod plugin_options;
 mod routes;
@@ -35,15 +36,16 @@ mod quote;
 mod operators;
 
 pub use answer::Origin;
-pub use context::{Context, Live, NotSetAside, PricingStatus};
+pub use context::{Context, PricingStatus};
 pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
+pub use live::{Asked, Live, NotSetAside, Priced, Which};
 pub use openapi::document;
 pub use operations::{Operations, operations_router};
 pub use operators::rollout::{UPLOAD_BYTES_MAX, UPLOAD_PATH};
 pub use paths::{is_ours, is_reserved};
 pub use plugin_options::pricing_options;
-pub use quote::{Asked, Priced, QUOTE_BYTES_MAX, Which, unknown_call};
+pub use quote::{QUOTE_BYTES_MAX, unknown_call};
 pub use routes::router;
 pub use stand_alone::{NoGateway, NoLiveBook};
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use refusal::Refusal;
 use serde_json::json;
 
-use crate::answer::{Refused, finish};
+use crate::answer::{Methods, Refused, finish};
 
 /// What Prometheus calls its text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,7 +34,7 @@ pub fn operations_router(operations: Operations) -> Router {
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(openapi))
         .fallback(async || Refused(Refusal::NotFound("path")))
-        .layer(from_fn(finish))
+        .layer(from_fn_with_state(Methods::default(), finish))
         .with_state(operations)
 }
 

@@ -21,52 +21,12 @@ use crate::counter::book;
 use crate::event::{ItemShown, PluginShown};
 use crate::guard::Membership;
 use crate::json_body::parse;
+use crate::live::{Asked, Which};
 use crate::overview::left;
 
 /// The longest body taken by the path that quotes, in bytes: the call's own body is inside. A gateway also refuses a
 /// call's body over its `server.max_body`.
 pub const QUOTE_BYTES_MAX: usize = 16 << 20;
-
-/// What is to be quoted.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The organisation that would pay.
-    pub record: &'a OrganizationRecord,
-    /// Which call.
-    pub which: Which<'a>,
-    /// The call's body, as it would be sent.
-    pub body: &'a [u8],
-}
-
-/// How a call is named.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    /// By its path, as configured or as it would be called.
-    Path(&'a str),
-    /// By its event type, which must have one route.
-    EventType(&'a EventType),
-}
-
-/// What a gateway says of a call.
-#[derive(Clone, Debug)]
-pub struct Priced {
-    /// What is charged.
-    pub event_type: EventType,
-    /// Its name for people.
-    pub event_name: String,
-    /// The definition's version.
-    pub definition_version: i64,
-    /// The route's path as configured.
-    pub endpoint: Arc<str>,
-    /// The most that the call can cost.
-    pub credits: Credits,
-    /// Item by item.
-    pub items: Vec<ChargeItem>,
-    /// Whether a success costs exactly that.
-    pub exact: bool,
-    /// The plugin that set the price.
-    pub plugin: Arc<PluginIdentity>,
-}
 
 /// A call to be quoted: either `path` or `eventType` says which.
 #[derive(Deserialize, ToSchema)]
@@ -227,11 +187,6 @@ fn would_refuse(
         Err(refused @ HoldRefused::Amount(_)) => Err(Refusal::of_hold(refused, resets_at).into()),
         Err(refused) => Ok(Some(Refusal::of_hold(refused, resets_at))),
     }
-}
-
-/// What a program without a gateway says: it knows no routes and no plugin.
-pub(crate) fn not_here() -> Refusal {
-    Refusal::NotFound("path here: quotes are made by a gateway, on its own or its admin port")
 }
 
 /// What is wrong with the name of a call.

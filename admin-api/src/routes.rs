@@ -1,18 +1,18 @@
 //! Every route and what it needs. Nothing is reachable that is not on this list.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use access::Permission::{CallAi, ManageUsage, SeeOwnUsage, SeeUsage};
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{Paths, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use crate::answer::finish;
+use crate::answer::{Methods, finish};
 use crate::context::Context;
 use crate::guard::{self, Gate, Needs, pass};
 use crate::operators::{
@@ -56,7 +56,10 @@ pub fn router(context: Arc<Context>) -> Router {
     let mut router = OpenApiRouter::new();
     for (needs, (schemas, paths, methods)) in list() {
         let gate = Gate { context: Arc::clone(&context), needs, parameters: parameters_of(&paths) };
-        router = router.routes((schemas, paths, methods.route_layer(from_fn_with_state(gate, pass))));
+        let guard = from_fn_with_state(gate, pass);
+        // Of an operators' path others do not even learn which methods it has.
+        let methods = if needs == Needs::Operator { methods.layer(guard) } else { methods.route_layer(guard) };
+        router = router.routes((schemas, paths, methods));
     }
     let (router, _document) = router.split_for_parts();
     // The operators' paths are theirs alone, those included where there is nothing.
@@ -64,7 +67,7 @@ pub fn router(context: Arc<Context>) -> Router {
     for path in ["/api/admin", "/api/admin/", "/api/admin/{*rest}"] {
         router = router.route(path, any(guard::nothing));
     }
-    router.layer(from_fn(finish)).with_state(context)
+    router.layer(from_fn_with_state(methods(), finish)).with_state(context)
 }
 
 /// The query parameters of a path, as it is documented.
@@ -78,20 +81,17 @@ fn parameters_of(paths: &Paths) -> Arc<[String]> {
     of_query.collect()
 }
 
-/// The methods of a path, as `Allow` lists them. What is not on the list is read only.
-pub(crate) fn methods_on(path: &str) -> String {
-    static METHODS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
-        let mut methods: HashMap<String, Vec<&str>> = HashMap::new();
-        for (path, item) in list().into_iter().flat_map(|(_, (_, paths, _))| paths.paths) {
-            let known = [
-                (item.get.is_some(), "GET, HEAD"),
-                (item.post.is_some(), "POST"),
-                (item.put.is_some(), "PUT"),
-                (item.delete.is_some(), "DELETE"),
-            ];
-            methods.entry(path).or_default().extend(known.iter().filter(|(there, _)| *there).map(|(_, name)| *name));
-        }
-        methods.into_iter().map(|(path, methods)| (path, methods.join(", "))).collect()
-    });
-    METHODS.get(path).cloned().unwrap_or_else(|| "GET, HEAD".to_owned())
+/// The methods of each path, as `Allow` lists them.
+fn methods() -> Methods {
+    let mut methods: HashMap<String, Vec<&str>> = HashMap::new();
+    for (path, item) in list().into_iter().flat_map(|(_, (_, paths, _))| paths.paths) {
+        let known = [
+            (item.get.is_some(), "GET, HEAD"),
+            (item.post.is_some(), "POST"),
+            (item.put.is_some(), "PUT"),
+            (item.delete.is_some(), "DELETE"),
+        ];
+        methods.entry(path).or_default().extend(known.iter().filter(|(there, _)| *there).map(|(_, name)| *name));
+    }
+    Arc::new(methods.into_iter().map(|(path, methods)| (path, methods.join(", "))).collect())
 }

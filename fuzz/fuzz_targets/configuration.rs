@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run configuration`: see `hostile::configuration`.
+//! `make fuzz TARGET=configuration`: see `hostile::configuration`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run credential`: see `hostile::credential`.
+//! `make fuzz TARGET=credential`: see `hostile::credential`.
 
 #![no_main]
 

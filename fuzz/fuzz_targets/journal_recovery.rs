@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run journal_recovery`: see `hostile::journal_recovery`.
+//! `make fuzz TARGET=journal_recovery`: see `hostile::journal_recovery`.
 
 #![no_main]
 

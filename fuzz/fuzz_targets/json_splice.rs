@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run json_splice`: see `hostile::json_splice`.
+//! `make fuzz TARGET=json_splice`: see `hostile::json_splice`.
 
 #![no_main]
 

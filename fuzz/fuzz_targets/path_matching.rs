@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run path_matching`: see `hostile::path_matching`.
+//! `make fuzz TARGET=path_matching`: see `hostile::path_matching`.
 
 #![no_main]
 

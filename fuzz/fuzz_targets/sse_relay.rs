@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run sse_relay`: see `hostile::sse_relay`.
+//! `make fuzz TARGET=sse_relay`: see `hostile::sse_relay`.
 
 #![no_main]
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ledger::OrganizationId;
 use pingora::proxy::Session;
 
 use crate::call::Call;
@@ -19,7 +20,7 @@ pub(crate) fn write(gateway: &Gateway, session: &Session, error: Option<&pingora
         request_id = %call.request_id,
         method = session.req_header().method.as_str(),
         route = %call.route,
-        organization = call.organization.as_deref(),
+        organization = call.organization.as_ref().map(OrganizationId::as_str),
         status,
         refused = call.refused,
         outcome = charge.map(|charge| charge.outcome.as_str()),

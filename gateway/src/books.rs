@@ -11,18 +11,15 @@ use std::time::Duration;
 use journal::Journal;
 use ledger::{
     Book, BookSnapshot, Changed, Credits, Grant, Hold, HoldRefused, LeaseKey, Limit, NotOpened, OrganizationId, Period,
-    Spender, Spending, StoreError, Uptime, UsageStore, UserId,
+    Spender, StoreError, Uptime, UsageStore, UserId,
 };
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, Notify};
 
 use crate::leases::{Leases, NoHold};
-use crate::uptime;
 
 /// How long a call waits until what its user spent before is in the store.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(1);
-/// How long a call waits for what other gateways charged its user, where it knows what they had charged before.
-const TOLD_AGAIN_WITHIN: Duration = Duration::from_millis(300);
 
 /// All open books.
 pub(crate) struct Books {
@@ -63,69 +60,66 @@ impl Books {
         amount: Credits,
         grant: Grant,
     ) -> Result<Hold, NotHeld> {
-        let key = LeaseKey { organization_id: id.clone(), period };
-        let book = match &self.leases {
-            Some(leases) => leases.open_book(&key),
-            None => self.find(id, period).await.map_err(NotHeld::Unknown)?,
-        };
-        if let Some(by) = by.filter(|by| by.limit != Limit::Unlimited) {
-            self.tell(&book, &key, &by.user_id).await.map_err(NotHeld::Unknown)?;
-        }
         let Some(leases) = &self.leases else {
+            let book = self.find(id, period).await.map_err(NotHeld::Unknown)?;
+            if let Some(by) = by.filter(|by| by.limit != Limit::Unlimited) {
+                self.tell(&book, id, period, &by.user_id).await.map_err(NotHeld::Unknown)?;
+            }
             return book.open_by(by, amount, grant, Uptime::ZERO, None).map_err(|not_opened| match not_opened {
                 NotOpened::Refused(refused) => NotHeld::Refused(refused),
-                NotOpened::NeedsCredit(_) => NotHeld::Unknown(StoreError::Unavailable("no lease is kept".into())),
+                NotOpened::NeedsCredit(_) | NotOpened::NotBegun => {
+                    NotHeld::Unknown(StoreError::Unavailable("no lease is kept".into()))
+                }
             });
         };
-        leases.open(key, by, amount, grant).await.map_err(|no_hold| match no_hold {
+        let key = LeaseKey::of(id.clone(), period);
+        let mut opened = leases.open(key.clone(), by, amount, grant).await;
+        if let (Err(NoHold::NotBegun), Some(by)) = (&opened, by) {
+            let begun = leases.begin(&key, &by.user_id, || self.caught_up()).await;
+            begun.map_err(NotHeld::Unknown)?;
+            opened = leases.open(key, Some(by), amount, grant).await;
+        }
+        opened.map_err(|no_hold| match no_hold {
             NoHold::Refused(refused) => NotHeld::Refused(refused),
-            NoHold::NotAnswered => NotHeld::Unknown(StoreError::Unavailable("no answer for a lease".into())),
+            NoHold::NotAnswered | NoHold::NotBegun => {
+                NotHeld::Unknown(StoreError::Unavailable("no answer for a lease".into()))
+            }
         })
     }
 
-    /// Tells a book what a user with a limit spent besides what the book captured: where it does not know, and every second
-    /// where other gateways may charge too. A database that does not answer stops nobody whose account was known.
-    async fn tell(&self, book: &Book, key: &LeaseKey, user: &UserId) -> Result<(), StoreError> {
+    /// Tells a book that is not leased what a user with a limit spent besides what the book captured, where it does not know.
+    async fn tell(&self, book: &Book, id: &OrganizationId, period: Period, user: &UserId) -> Result<(), StoreError> {
         let seen = book.spending(user);
-        if !seen.is_known {
-            return self.tell_now(book, key, user, seen).await;
+        if seen.is_known {
+            return Ok(());
         }
-        if self.leases.is_some() && seen.is_old(uptime::now()) {
-            let told = tokio::time::timeout(TOLD_AGAIN_WITHIN, self.tell_now(book, key, user, seen)).await;
-            if !matches!(told, Ok(Ok(()))) {
-                tracing::warn!("what a user spent on other gateways is not known anew");
-            }
+        if seen.captured != Credits::ZERO {
+            // What the book captured must be in what is read, or what is besides would come out too small.
+            self.caught_up().await?;
         }
+        let stored = self.store.used_by(id, period, user).await?;
+        book.told(user, seen, stored);
         Ok(())
     }
 
-    async fn tell_now(&self, book: &Book, key: &LeaseKey, user: &UserId, seen: Spending) -> Result<(), StoreError> {
-        if seen.captured != Credits::ZERO
-            && let Some((journal, hurry)) = &self.journal
-        {
-            // What the book captured must be in what is read, or what is besides would come out too small.
-            hurry.notify_one();
-            let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, journal.caught_up()).await;
-            caught_up.map_err(|late| StoreError::Unavailable(Box::new(late)))?;
-        }
-        let stored = self.store.used_by(&key.organization_id, key.period, user).await?;
-        book.told(user, seen, stored, uptime::now());
-        Ok(())
+    /// Returns once all that was charged before is in the store.
+    async fn caught_up(&self) -> Result<(), StoreError> {
+        let Some((journal, hurry)) = &self.journal else { return Ok(()) };
+        hurry.notify_one();
+        let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, journal.caught_up()).await;
+        caught_up.map_err(|late| StoreError::Unavailable(Box::new(late)))
     }
 
     /// Whether a hold may still be charged, in the account in which it was opened.
     pub(crate) async fn secure(&self, id: &OrganizationId, period: Period, hold: &mut Hold) -> bool {
         match &self.leases {
-            Some(leases) => leases.secure(LeaseKey { organization_id: id.clone(), period }, hold).await,
+            Some(leases) => leases.secure(LeaseKey::of(id.clone(), period), hold).await,
             None => true,
         }
     }
 
     /// Has what a change may have changed looked at: limits where there are leases, adjustments where there are none.
     pub(crate) async fn changed(&self, changed: &Changed) -> Result<(), StoreError> {
-        if let (Some(leases), Changed::Organization(id)) = (&self.leases, changed) {
-            leases.doubt(id);
-        }
         match (&self.leases, changed) {
             (Some(leases), Changed::Organization(id)) => leases.limits_changed(Some(id)),
             (Some(leases), Changed::Plan(_)) => leases.limits_changed(None),
@@ -195,7 +189,7 @@ impl Books {
     /// far as they told, and held is what this one holds.
     pub(crate) async fn seen(&self, id: &OrganizationId, period: Period) -> Option<BookSnapshot> {
         let Some(leases) = &self.leases else { return self.snapshot(id, period) };
-        match leases.seen(LeaseKey { organization_id: id.clone(), period }).await {
+        match leases.seen(LeaseKey::of(id.clone(), period)).await {
             Ok(snapshot) => Some(snapshot),
             Err(error) => {
                 tracing::warn!(%error, "the counter shows what this gateway last heard");

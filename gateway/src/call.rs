@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger::{Credits, Outcome, RequestId, UsageEventId};
+use ledger::{Credits, OrganizationId, Outcome, RequestId, UsageEventId};
 use uuid::Uuid;
 
 use crate::once::Claim;
@@ -27,7 +27,7 @@ pub(crate) struct Call {
     /// Whether the client left before its answer was complete: set in `relay`.
     pub(crate) client_left: bool,
     /// The organisation, for the access log only: set in `identify`.
-    pub(crate) organization: Option<String>,
+    pub(crate) organization: Option<OrganizationId>,
     /// The key that the call has claimed: set in `once`, told of the call's fate in `hold` and `settle`.
     pub(crate) once: Option<Claim>,
     /// Whether an earlier answer was given again: set in `once`.

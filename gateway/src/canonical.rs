@@ -45,7 +45,15 @@ fn segment(raw: &[u8]) -> Result<String, &'static str> {
     if twice == b"." || twice == b".." || twice.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f)) {
         return Err("a doubly encoded separator");
     }
+    if matches!(bare(&twice), b"." | b"..") {
+        return Err("a dot segment with parameters");
+    }
     String::from_utf8(once).map_err(|_| "bytes that are not UTF-8")
+}
+
+/// A segment without path parameters, what looks like a query or fragment, and blanks around it.
+pub(crate) fn bare(segment: &[u8]) -> &[u8] {
+    segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default().trim_ascii()
 }
 
 /// What a backend makes of a segment that it decodes once more than it should. A stray percent sign is no escape.
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_path_with_two_readings_is_refused() {
-        let cases: [(&[u8], &str); 24] = [
+        let cases: [(&[u8], &str); 28] = [
             (b"", "no slash at its start"),
             (b"a", "no slash at its start"),
             (b"//a", "a doubled slash"),
@@ -132,6 +140,10 @@ mod tests {
             (b"/a/..", "a dot segment"),
             (b"/a/%2e%2E/b", "a dot segment"),
             (b"/a/.%2e/b", "a dot segment"),
+            (b"/a/..;/b", "a dot segment with parameters"),
+            (b"/a/.;x=1/b", "a dot segment with parameters"),
+            (b"/a/..%20/b", "a dot segment with parameters"),
+            (b"/a/%252e.%253Bx/b", "a dot segment with parameters"),
             (b"/a%2Fb", "an encoded slash"),
             (b"/a%5cb", "a backslash"),
             (b"/a\\b", "a backslash"),

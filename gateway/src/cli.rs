@@ -148,6 +148,13 @@ enum Failure {
     Failed(anyhow::Error),
 }
 
+impl Failure {
+    /// A word of the command line that cannot be used, and why.
+    fn word(word: &str, why: impl std::fmt::Display) -> Self {
+        Self::Usage(format!("{word}: {why}"))
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::client::HttpSession as BackendSession;
@@ -11,7 +12,6 @@ use tokio::time::timeout;
 
 use crate::call::Call;
 use crate::gateway::Gateway;
-use crate::read::RequestBody;
 use crate::upstream::Connection;
 use crate::{headers, passing};
 
@@ -52,7 +52,7 @@ pub(crate) async fn send(
     gateway: &Gateway,
     session: &Session,
     call: &mut Call,
-    body: RequestBody,
+    body: Bytes,
 ) -> Result<Answer, NoAnswer> {
     let started = Instant::now();
     let sent = exchange(gateway, session, call, body).await;
@@ -60,10 +60,10 @@ pub(crate) async fn send(
     sent
 }
 
-async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: RequestBody) -> Result<Answer, NoAnswer> {
-    let header = request_header(gateway, session, call, body.bytes.len()).map_err(|_| NoAnswer::broken(false))?;
+async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Bytes) -> Result<Answer, NoAnswer> {
+    let header = request_header(gateway, session, call, body.len()).map_err(|_| NoAnswer::broken(false))?;
     let upstream = &gateway.upstream;
-    let mut backend = upstream.connect(body.bytes).await.map_err(|error| {
+    let mut backend = upstream.connect(body).await.map_err(|error| {
         tracing::warn!(%error, "the backend cannot be reached");
         NoAnswer::broken(false)
     })?;
@@ -95,7 +95,7 @@ async fn final_header(backend: &mut BackendSession) -> pingora::Result<ResponseH
         backend.read_response().await?;
         let header = backend.resp_header().filter(|header| !header.status.is_informational());
         if let Some(header) = header {
-            return Ok(header.clone());
+            return headers::copy_of_answer(header);
         }
     }
 }
@@ -110,7 +110,7 @@ fn request_header(
     call: &Call,
     body_bytes: usize,
 ) -> pingora::Result<RequestHeader> {
-    let mut header = session.req_header().clone();
+    let mut header = headers::copy_of_request(session.req_header())?;
     headers::strip_hop_by_hop(&mut header);
     headers::to_origin_form(&mut header);
     headers::from_http2(&mut header)?;
@@ -125,7 +125,7 @@ fn request_header(
 
 impl AnswerBody {
     /// The next piece; `None` at the end, after which the connection is kept for the next call.
-    pub(crate) async fn next(&mut self, gateway: &Gateway) -> Result<Option<bytes::Bytes>, NoAnswer> {
+    pub(crate) async fn next(&mut self, gateway: &Gateway) -> Result<Option<Bytes>, NoAnswer> {
         let Some(connection) = self.connection.as_mut() else { return Ok(None) };
         let started = Instant::now();
         let read = connection.session.read_body_bytes().await;

@@ -40,6 +40,40 @@ const OF_THE_BYTES: [HeaderName; 5] = [
     HeaderName::from_static("repr-digest"),
 ];
 
+/// Fields that there is room for beside those that came: what we add must not make a copy grow once more.
+const ADDED_FIELDS: usize = 16;
+
+/// A copy of a request that we go on to write in.
+pub(crate) fn copy_of_request(request: &RequestHeader) -> pingora::Result<RequestHeader> {
+    let room = request.headers.len().saturating_add(ADDED_FIELDS);
+    let mut copy = RequestHeader::build(request.method.clone(), b"/", Some(room))?;
+    copy.set_uri(request.uri.clone());
+    copy.set_version(request.version);
+    // What came over HTTP/2 has no names but those in lower case.
+    if request.has_case() {
+        for (name, value) in request.case_header_iter() {
+            copy.append_header(name.clone(), value.clone())?;
+        }
+    } else {
+        for (name, value) in &request.headers {
+            copy.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(copy)
+}
+
+/// A copy of an answer that we go on to write in.
+pub(crate) fn copy_of_answer(answer: &ResponseHeader) -> pingora::Result<ResponseHeader> {
+    let room = answer.headers.len().saturating_add(ADDED_FIELDS);
+    let mut copy = ResponseHeader::build(answer.status, Some(room))?;
+    copy.set_reason_phrase(answer.get_reason_phrase())?;
+    copy.set_version(answer.version);
+    for (name, value) in answer.case_header_iter() {
+        copy.append_header(name.clone(), value.clone())?;
+    }
+    Ok(copy)
+}
+
 /// Removes what concerns the client's connection only, and what `Connection` names.
 pub(crate) fn strip_hop_by_hop(request: &mut RequestHeader) {
     for name in nominated(request.headers.get_all(header::CONNECTION).iter()) {

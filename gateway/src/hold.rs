@@ -6,6 +6,7 @@ use ledger::{
     Credits, Grant, Hold, HoldRefused, OrganizationRecord, Outcome, Period, PlanName, PricedPlan, Spender, UsageEvent,
     UsageEventId,
 };
+use payload::signals::Extracted;
 use payload::usage::UsageReader;
 use pricing::Active;
 use refusal::Refusal;
@@ -16,7 +17,6 @@ use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::once::{self, Claim};
 use crate::quote::Quoted;
-use crate::read::RequestBody;
 use crate::routes::Route;
 use crate::rules::Settlement;
 use crate::stop::Stop;
@@ -67,7 +67,7 @@ pub(crate) async fn open(
     permit: Permit,
     quoted: Quoted,
     route: &Route,
-    body: &RequestBody,
+    said: Extracted,
 ) -> Result<OpenHold, Stop> {
     if gateway.is_shutting_down() {
         return Err(Refusal::ShuttingDown.into());
@@ -103,9 +103,9 @@ pub(crate) async fn open(
         held: quoted.quote.credits,
         items: quoted.quote.items.clone(),
         plugin: Arc::clone(quoted.plugin.identity()),
-        signals: body.extracted.signals.clone(),
+        signals: said.signals,
         answer: None,
-        session_id: body.extracted.session.clone(),
+        session_id: said.session,
         request_id: call.request_id.clone(),
         endpoint: Arc::clone(&route.path),
         upstream_status: None,

@@ -31,9 +31,9 @@ pub(crate) async fn paid(
     let permit = authorize::paying(member)?;
     once::first(gateway, session, call, &permit, &route, &body).await?;
     let quote = quote::price(gateway, &permit, &route, &body)?;
-    let hold = hold::open(gateway, call, permit, quote, &route, &body).await?;
+    let hold = hold::open(gateway, call, permit, quote, &route, body.extracted).await?;
     call.recognised.iter_mut().for_each(|recognised| recognised.event = Some(hold.event.id));
-    let answer = forward::send(gateway, session, call, body).await;
+    let answer = forward::send(gateway, session, call, body.bytes).await;
     relay::deliver(gateway, session, call, answer, hold).await
 }
 

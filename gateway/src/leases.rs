@@ -2,11 +2,13 @@
 //! what other instances ask for, and lets them hear what was charged. `ledger::Book` decides; nothing here may spend or
 //! grant.
 
+mod account;
+mod members;
 mod telling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ledger::{
@@ -18,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::account::Account;
 use self::telling::Telling;
 use crate::uptime;
 
@@ -38,15 +41,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 const BATCH_LEASES_MAX: usize = 1_000;
 /// Statements on their way at once, at most, so that a call's need does not wait behind a round of renewals.
 const BATCHES_MAX: usize = 4;
-
-/// One account that this gateway spends from.
-struct Account {
-    key: LeaseKey,
-    book: Arc<Book>,
-    answered: Notify,
-    /// How many requests the store did not answer.
-    failures: AtomicU64,
-}
 
 /// All leases of this gateway.
 pub(crate) struct Leases {
@@ -69,6 +63,8 @@ pub(crate) enum NoHold {
     Refused(HoldRefused),
     /// The store did not answer, so nobody knows.
     NotAnswered,
+    /// The user has a limit, and no lease that [began](Leases::begin).
+    NotBegun,
 }
 
 impl Leases {
@@ -97,6 +93,7 @@ impl Leases {
         match account.book.open_by(by, amount, grant, uptime::now(), None) {
             Ok(hold) => Ok(hold),
             Err(NotOpened::Refused(refused)) => Err(NoHold::Refused(refused)),
+            Err(NotOpened::NotBegun) => Err(NoHold::NotBegun),
             Err(NotOpened::NeedsCredit(ticket)) => self.open_later(&account, by, amount, grant, ticket).await,
         }
     }
@@ -109,23 +106,28 @@ impl Leases {
         grant: Grant,
         first: Ticket,
     ) -> Result<Hold, NoHold> {
-        let (began, failures) = (Instant::now(), account.failures.load(Ordering::SeqCst));
+        let member = by.and_then(|by| self.find(&account.key.of_member(&by.user_id)));
+        let member = member.as_deref().unwrap_or(account);
+        let all_failures = || account.failures.load(Ordering::SeqCst) + member.failures.load(Ordering::SeqCst);
+        let (began, failures) = (Instant::now(), all_failures());
         let mut ticket = first;
         loop {
-            self.answer(account, began + WAIT_FOR_ANSWER).await;
+            let waits_for = if ticket.waits_for_member() { member } else { account };
+            self.answer(&[waits_for], began + WAIT_FOR_ANSWER).await;
             match account.book.open_by(by, amount, grant, uptime::now(), Some(ticket)) {
                 Ok(hold) => return Ok(hold),
                 Err(NotOpened::Refused(refused)) => return Err(NoHold::Refused(refused)),
+                Err(NotOpened::NotBegun) => return Err(NoHold::NotBegun),
                 Err(NotOpened::NeedsCredit(next)) => ticket = next,
             }
             if began.elapsed() < WAIT_FOR_CREDIT {
                 continue;
             }
-            if let Some(refused) = account.book.give_up(amount, grant, ticket) {
+            if let Some(refused) = account.book.give_up(by, amount, grant, ticket) {
                 return Err(NoHold::Refused(refused));
             }
             // A store that is only slow is waited for; one that failed is not.
-            if began.elapsed() >= WAIT_FOR_ANSWER || account.failures.load(Ordering::SeqCst) != failures {
+            if began.elapsed() >= WAIT_FOR_ANSWER || all_failures() != failures {
                 return Err(NoHold::NotAnswered);
             }
         }
@@ -137,8 +139,12 @@ impl Leases {
             return true;
         }
         let (account, deadline) = (self.account(key), Instant::now() + WAIT_FOR_CREDIT);
-        account.book.limits_changed();
-        while self.answer(&account, deadline).await {
+        let member = hold.leased_by().and_then(|user| self.find(&account.key.of_member(user)));
+        let accounts: Vec<&Account> = [Some(&account), member.as_ref()].into_iter().flatten().map(|it| &**it).collect();
+        for account in &accounts {
+            account.book.limits_changed(account.of());
+        }
+        while self.answer(&accounts, deadline).await {
             if hold.secure(uptime::now()) {
                 return true;
             }
@@ -146,10 +152,12 @@ impl Leases {
         false
     }
 
-    /// Waits for an answer of the store, not longer than until it may be asked again; false once the deadline has come.
-    async fn answer(&self, account: &Account, deadline: Instant) -> bool {
-        let answered = account.answered.notified();
-        self.needy.lock().insert(account.key.clone());
+    /// Has the store asked for these accounts and waits for its answer for the last of them, not longer than until it may be
+    /// asked again; false once the deadline has come.
+    async fn answer(&self, accounts: &[&Account], deadline: Instant) -> bool {
+        let Some(last) = accounts.last() else { return false };
+        let answered = last.answered.notified();
+        self.needy.lock().extend(accounts.iter().map(|account| account.key.clone()));
         self.wake.notify_one();
         let again = Instant::now() + Duration::from_millis(self.terms.poll_ms);
         let _ = timeout_at(again.min(deadline), answered).await;
@@ -161,26 +169,23 @@ impl Leases {
         Arc::clone(&self.account(key.clone()).book)
     }
 
-    /// What is known of an organisation's users may be old.
-    pub(crate) fn doubt(&self, id: &OrganizationId) {
-        let accounts = self.accounts.read();
-        accounts.values().filter(|account| account.key.organization_id == *id).for_each(|account| account.book.doubt());
-    }
-
     /// The book of an account, where it is open.
     pub(crate) fn book(&self, id: &OrganizationId, period: Period) -> Option<Arc<Book>> {
-        let key = LeaseKey { organization_id: id.clone(), period };
-        self.accounts.read().get(&key).map(|account| Arc::clone(&account.book))
+        self.find(&LeaseKey::of(id.clone(), period)).map(|account| Arc::clone(&account.book))
+    }
+
+    fn find(&self, key: &LeaseKey) -> Option<Arc<Account>> {
+        self.accounts.read().get(key).map(Arc::clone)
     }
 
     fn account(&self, key: LeaseKey) -> Arc<Account> {
-        if let Some(account) = self.accounts.read().get(&key) {
-            return Arc::clone(account);
+        if let Some(account) = self.find(&key) {
+            return account;
         }
         let mut accounts = self.accounts.write();
         let account = accounts.entry(key.clone()).or_insert_with(|| {
             let book = Book::leased(key.clone(), self.terms);
-            Arc::new(Account { key, book, answered: Notify::new(), failures: AtomicU64::new(0) })
+            Account::new(key, book)
         });
         Arc::clone(account)
     }
@@ -191,7 +196,7 @@ impl Leases {
         let changed = accounts.values().filter(|account| id.is_none_or(|id| *id == account.key.organization_id));
         let mut needy = self.needy.lock();
         for account in changed {
-            account.book.limits_changed();
+            account.book.limits_changed(account.of());
             needy.insert(account.key.clone());
         }
         self.wake.notify_one();
@@ -205,7 +210,9 @@ impl Leases {
 
     /// How many holds are open.
     pub(crate) fn holds_open(&self) -> u64 {
-        self.accounts.read().values().map(|account| account.book.snapshot().calls_held).sum()
+        let accounts = self.accounts.read();
+        let books = accounts.values().filter(|account| account.of().is_none()).map(|account| account.book.snapshot());
+        books.map(|book| book.calls_held).sum()
     }
 
     /// Runs until it is dropped.
@@ -230,7 +237,10 @@ impl Leases {
             };
             // Read before the requests go out: from here the leases count.
             let now = uptime::now();
-            let due = accounts.into_iter().filter_map(|account| account.book.request(now).map(|it| (account, it)));
+            let due = accounts.into_iter().filter_map(|account| {
+                let request = account.book.request(account.of(), now)?;
+                Some((account, request))
+            });
             let mut due: Vec<_> = due.collect();
             while !due.is_empty() {
                 while batches.len() >= BATCHES_MAX {
@@ -269,7 +279,7 @@ impl Leases {
         }
         for (account, request) in accounts.iter().zip(&requests) {
             // For those that had their answer this says nothing.
-            account.book.unanswered(request.epoch);
+            account.book.unanswered(account.of(), request.epoch);
             account.answered.notify_waiters();
         }
     }
@@ -291,8 +301,8 @@ impl Leases {
             let _ = timeout(POLL_ASKS_EVERY, self.asks.notified()).await;
             match timeout(ANSWER_WITHIN, self.store.asked(self.instance)).await {
                 Ok(Ok(keys)) if !keys.is_empty() => {
-                    for account in keys.into_iter().filter_map(|key| self.accounts.read().get(&key).cloned()) {
-                        account.book.asked(uptime::now());
+                    for account in keys.iter().filter_map(|key| self.find(key)) {
+                        account.book.asked(account.of(), uptime::now());
                         self.needy.lock().insert(account.key.clone());
                     }
                     self.wake.notify_one();

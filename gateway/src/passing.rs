@@ -23,6 +23,12 @@ const ROLE: HeaderName = HeaderName::from_static("x-gateway-role");
 /// What every field of ours begins with, whatever follows.
 const OURS: &[u8] = b"x-gateway-";
 
+/// By these a client could have a lenient backend (the last two: Next.js) serve another path than the one that was authorised
+/// and priced,
+const OTHER_PATH: [&str; 4] = ["x-original-url", "x-rewrite-url", "x-matched-path", "x-invoke-path"];
+/// and by these make a call of a metered path's free health check.
+const OTHER_METHOD: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
 /// `[headers]`, and the cookie that may carry a credential.
 pub(crate) struct Passing {
     pub(crate) trusted: Vec<settings::Network>,
@@ -61,7 +67,7 @@ pub(crate) fn prepare(
     call: &Call,
     request: &mut RequestHeader,
 ) -> pingora::Result<()> {
-    strip_ours(request);
+    strip_ours(request, call.recognised.is_some());
     if !request.headers.contains_key(header::HOST) {
         let named = request.uri.authority().map(|authority| authority.as_str().to_owned());
         request.insert_header(header::HOST, named.unwrap_or_else(|| passing.backend.clone()))?;
@@ -82,27 +88,31 @@ pub(crate) fn prepare(
     Ok(())
 }
 
-/// Removes every field that only we may set, and what a lenient backend could read as one.
-fn strip_ours(request: &mut RequestHeader) {
-    let forged: Vec<HeaderName> = request.headers.keys().filter(|name| is_ours(name)).cloned().collect();
+/// Removes every field that only we may set, and what a lenient backend could read as one; and those that would have it serve
+/// something else than what was asked for.
+fn strip_ours(request: &mut RequestHeader, metered: bool) {
+    let forged = |name: &&HeaderName| is_ours(name, metered);
+    let forged: Vec<HeaderName> = request.headers.keys().filter(forged).cloned().collect();
     for name in forged {
         request.remove_header(&name);
     }
 }
 
-/// Whether a field is ours to set. A backend behind CGI cannot tell `_` from `-`.
-fn is_ours(name: &HeaderName) -> bool {
+/// Whether a field is no client's to set. A backend behind CGI cannot tell `_` from `-`.
+fn is_ours(name: &HeaderName, metered: bool) -> bool {
     let name = name.as_str();
     let folded = |prefix: &[u8]| {
         let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
         name.len() >= prefix.len() && name.bytes().zip(prefix).all(|(byte, want)| fold(byte) == *want)
     };
+    let is = |other: &str| name.len() == other.len() && folded(other.as_bytes());
+    let ours = [&headers::USAGE_EVENT_ID, &headers::CREDITS_CONSUMED, &headers::CREDITS_REMAINING];
     // Nearly no field begins with an x: the rest is not looked at.
     name.starts_with('x')
         && (folded(OURS)
-            || [&headers::USAGE_EVENT_ID, &headers::CREDITS_CONSUMED, &headers::CREDITS_REMAINING]
-                .iter()
-                .any(|ours| name.len() == ours.as_str().len() && folded(ours.as_str().as_bytes())))
+            || ours.iter().any(|name| is(name.as_str()))
+            || OTHER_PATH.iter().any(|name| is(name))
+            || (metered && OTHER_METHOD.iter().any(|name| is(name))))
 }
 
 fn strip_credentials(passing: &Passing, request: &mut RequestHeader) -> pingora::Result<()> {
@@ -149,14 +159,26 @@ mod tests {
             "X-Usage-Event-Id",
             "x_usage_event_id",
             "X-Credits-Remaining",
+            "X-Original-URL",
+            "x_rewrite_url",
+            "X-Matched-Path",
+            "X-Invoke-Path",
         ];
-        for name in ours.into_iter().chain(["X-Gate", "X-Usage-Event-Ids", "X-Mine", "Accept"]) {
+        let others = ["X-Gate", "X-Usage-Event-Ids", "X-Mine", "Accept", "X-HTTP-Method-Override", "X-Original"];
+        for name in ours.into_iter().chain(others) {
             request.append_header(name, "forged").unwrap();
         }
-        strip_ours(&mut request);
-        let mut left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "x-gate", "x-mine", "x-usage-event-ids"]);
+        let left = |request: &RequestHeader| {
+            let mut left: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
+            left.sort_unstable();
+            left
+        };
+        strip_ours(&mut request, false);
+        let kept = ["accept", "x-gate", "x-http-method-override", "x-mine", "x-original", "x-usage-event-ids"];
+        assert_eq!(left(&request), kept);
+        // On a metered path the method is what was priced.
+        strip_ours(&mut request, true);
+        assert_eq!(left(&request), ["accept", "x-gate", "x-mine", "x-original", "x-usage-event-ids"]);
     }
 
     #[test]

@@ -90,8 +90,7 @@ enum Coding {
 }
 
 /// The header for the client: the backend's, less what concerns its connection only.
-fn client_header(answer: &ResponseHeader, call: &Call) -> pingora::Result<ResponseHeader> {
-    let mut header = answer.clone();
+fn client_header(mut header: ResponseHeader, call: &Call) -> pingora::Result<ResponseHeader> {
     headers::strip_from_answer(&mut header);
     header.set_version(Version::HTTP_11);
     header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;

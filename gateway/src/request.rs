@@ -76,13 +76,13 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
         }
         Matched::Metered(route, organization) => {
             call.route = Arc::clone(&route.path);
-            call.organization = Some(organization.to_string());
+            call.organization = Some(organization.clone());
             journey::paid(gateway, session, call, route, organization).await?;
             Ok(Handled::Answered)
         }
         Matched::MembersOnly(route, organization) => {
             call.route = Arc::clone(&route.path);
-            call.organization = Some(organization.to_string());
+            call.organization = Some(organization.clone());
             journey::free(gateway, session, call, organization).await?;
             Ok(Handled::PassOn)
         }

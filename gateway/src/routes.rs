@@ -49,7 +49,8 @@ pub(crate) enum Matched {
     Metered(Arc<Route>, OrganizationId),
     /// A metered path with another method, such as its health check: for members, free.
     MembersOnly(Arc<Route>, OrganizationId),
-    /// Reads like a metered path to a lenient backend: other case, trailing slash, path parameters, encoded twice.
+    /// Reads like a metered path to a lenient backend: other case, trailing slash, path parameters, a format after a dot,
+    /// encoded twice.
     LookAlike,
     /// A metered path whose organisation can have no such name.
     NoSuchOrganization,
@@ -86,25 +87,29 @@ impl Routes {
                 Ok(id) => Matched::MembersOnly(Arc::clone(route), id),
             };
         }
-        let folded: Vec<String> = segments.iter().map(|segment| fold(segment)).collect();
-        let folded = folded.strip_suffix(&[String::new()]).unwrap_or(&folded);
-        if self.0.iter().any(|route| route.matches(folded, str::eq_ignore_ascii_case)) {
+        let folded = segments.iter().map(|segment| fold(segment));
+        let lenient: Vec<String> = folded.filter(|segment| !segment.is_empty()).collect();
+        if self.0.iter().any(|route| route.matches(&lenient, alike)) {
             return Matched::LookAlike;
         }
         Matched::Unmetered
     }
 }
 
-/// What a lenient backend may make of a segment: it decodes once more, and drops path parameters, what looks like a query
-/// or fragment, and blanks around it.
+/// What a lenient backend may make of a segment that it decodes once more; of some it makes nothing.
 fn fold(segment: &str) -> String {
     let again = canonical::decoded_again(segment.as_bytes());
-    let again = String::from_utf8_lossy(&again);
-    again.split([';', '?', '#']).next().unwrap_or_default().trim().to_owned()
+    String::from_utf8_lossy(canonical::bare(&again)).trim().to_owned()
 }
 
 fn exact(one: &str, other: &str) -> bool {
     one == other
+}
+
+/// The same but for its case and a format after a dot (`analyze.json`).
+fn alike(literal: &str, segment: &str) -> bool {
+    let stem = segment.split_once('.').map_or(segment, |(stem, _format)| stem);
+    [segment, stem].iter().any(|name| name.eq_ignore_ascii_case(literal))
 }
 
 impl Route {
@@ -196,6 +201,10 @@ mod tests {
             (Method::POST, "/api/organizations/o1/structuring/analyze%252Dpain-points", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points%23f", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points%3Fq", "look-alike"),
+            (Method::POST, "/;/api/organizations/o1/%20/structuring/analyze-pain-points", "look-alike"),
+            (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points.json", "look-alike"),
+            (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points.json/more", "unmetered"),
+            (Method::POST, "/x/...;/api/organizations/o1/structuring/analyze-pain-points", "unmetered"),
             (Method::POST, "/api/organizations/o1/structuring", "unmetered"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points/more", "unmetered"),
             (Method::POST, "/v1/o1/models/gpt/run", "metered"),

@@ -1,6 +1,6 @@
 //! Step 7: the hold becomes a charge or is given back, and the event is on disk before anyone is told.
 
-use ledger::{AnswerSignals, BookSnapshot, Credits, ModelUsage, Outcome, Period};
+use ledger::{AnswerSignals, BookSnapshot, ChargeItem, Credits, ModelUsage, Outcome, Period};
 use pricing::{Call as PricedCall, CallOutcome, Settled, ShadowCall};
 use refusal::Refusal;
 
@@ -87,14 +87,14 @@ pub(crate) async fn settle(
         response_bytes: ending.response_bytes,
         complete: ending.is_complete(),
         usage: ending.usage,
-        estimated: charge.as_ref().is_some_and(|settled| settled.estimated),
+        estimated: charge.as_ref().is_some_and(|charged| charged.estimated),
     });
     (event.outcome, event.credits) = match &charge {
-        Some(settled) => (Outcome::Captured, settled.quote.credits),
+        Some(charged) => (Outcome::Captured, charged.credits),
         None => (Outcome::Voided, Credits::ZERO),
     };
-    if let Some(settled) = charge {
-        event.items = settled.quote.items;
+    if let Some(items) = charge.and_then(|charged| charged.items) {
+        event.items = items;
     }
     if let Err(error) = gateway.journal.settle(&event).await {
         tracing::error!(%error, event = %event.id, "a usage event cannot be written to the journal");
@@ -134,15 +134,28 @@ pub(crate) async fn forget(gateway: &Gateway, call: &mut Call, open: OpenHold) {
     hold.void();
 }
 
+/// What a call is charged.
+struct Charged {
+    credits: Credits,
+    /// Item by item; `None` where that is as quoted.
+    items: Option<Vec<ChargeItem>>,
+    /// Whether it is the quote, because what the backend did is not known well enough.
+    estimated: bool,
+}
+
 /// What the plugin that quoted the call makes of its ending. A plugin that fails now leaves its quote standing.
-fn price(open: &OpenHold, ending: &Ending) -> Settled {
+fn price(open: &OpenHold, ending: &Ending) -> Charged {
     let quote = &open.quoted.quote;
+    let as_quoted = |estimated| Charged { credits: quote.credits, items: None, estimated };
     if open.plugin().settles_at_quote() {
-        return Settled { quote: quote.clone(), estimated: false };
+        return as_quoted(false);
     }
     let call = PricedCall { definition: &open.quoted.definition, plan: &open.plan, signals: &open.event.signals };
-    open.plugin().settle(&call, quote, &ending.outcome()).unwrap_or_else(|error| {
-        tracing::error!(cause = error.cause(), event = %open.event.id, "the pricing plugin did not settle: its quote stands");
-        Settled { quote: quote.clone(), estimated: true }
-    })
+    match open.plugin().settle(&call, quote, &ending.outcome()) {
+        Ok(Settled { quote, estimated }) => Charged { credits: quote.credits, items: Some(quote.items), estimated },
+        Err(error) => {
+            tracing::error!(cause = error.cause(), event = %open.event.id, "the pricing plugin did not settle: its quote stands");
+            as_quoted(true)
+        }
+    }
 }

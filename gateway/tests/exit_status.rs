@@ -35,7 +35,12 @@ fn every_command_ends_with_a_status_of_the_table_and_says_why() {
     std::fs::write(&bad, "[server]\nthreads = \"many\"\n").unwrap();
     let bad = bad.display().to_string();
     let drill = |more: &[&'static str]| [&["drill", "--config", &sound][..], more].concat();
-    let cases: [(Vec<&str>, i32, &str); 15] = [
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pricing-plugins/standard.wasm");
+    let plugin = plugin.display().to_string();
+    let quote = |option: &'static str, value: &'static str| {
+        vec!["plugin", "quote", &plugin, "--event", "structuring_diagnose", option, value]
+    };
+    let cases: [(Vec<&str>, i32, &str); 21] = [
         (vec!["--help"], 0, "Exit status"),
         (vec!["--version"], 0, "gateway "),
         (vec![], 64, "--config <FILE>"),
@@ -49,6 +54,13 @@ fn every_command_ends_with_a_status_of_the_table_and_says_why() {
         (drill(&["--calls", "5", "--credit-for", "5"]), 64, "--credit-for"),
         (drill(&["--instance", "ftp://x"]), 64, "allowed: http://HOST:PORT"),
         (drill(&[]), 1, "http://127.0.0.1:1: no connection to a gateway"),
+        (drill(&["--body", "{bad"]), 64, "--body: "),
+        (quote("--body", "{bad"), 64, "--body: "),
+        (quote("--text", "content"), 64, "--text or --flag: "),
+        (quote("--signals", "{}"), 64, "--signals: "),
+        (quote("--definition", "{"), 64, "--definition: "),
+        // The drills before made the database.
+        (vec!["reconcile", "--config", &sound, "--organization", "nobodys"], 64, "there is no organisation nobodys"),
         (vec!["plugin", "inspect", "nowhere.wasm"], 1, "nowhere.wasm"),
         (vec!["plugin", "quote", "nowhere.wasm"], 64, "--event"),
     ];

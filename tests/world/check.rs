@@ -7,6 +7,13 @@ use serde_json::Value;
 
 use super::{World, until};
 
+/// Members whose account is not the sum of their events.
+const WRONG_MEMBERS: &str = "SELECT COUNT(*)::text FROM member_balances m WHERE m.used_micros <> (
+    SELECT COALESCE(SUM(e.credits_micros), 0) FROM usage_events e
+    WHERE e.organization_id = m.organization_id AND e.user_id = m.user_id AND e.occurred_at_ms >= m.period_start_ms
+    AND e.occurred_at_ms < extract(epoch FROM date_trunc('month', to_timestamp(m.period_start_ms / 1000) AT TIME ZONE 'UTC')
+        + interval '1 month') * 1000)";
+
 impl World {
     /// Checks the promises and stops the gateway.
     pub(crate) async fn end(mut self) {
@@ -30,6 +37,10 @@ impl World {
         assert_eq!(calls, self.backend.calls() + self.strange_calls, "events, and calls that the backend received");
         for running in self.others.drain(..).chain(self.running.take()) {
             running.stop().await;
+        }
+        if let Some(database) = &self.database {
+            let wrong = database.ask(WRONG_MEMBERS).await.unwrap();
+            assert_eq!(wrong, "0", "what members used is not what their events add up to");
         }
     }
 

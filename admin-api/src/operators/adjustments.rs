@@ -17,9 +17,10 @@ use utoipa::ToSchema;
 use super::named;
 use crate::answer::{Answer, Origin, Refused};
 use crate::bounded::{Positive, Reason};
-use crate::context::{Context, NotSetAside};
+use crate::context::Context;
 use crate::guard::Operator;
 use crate::json_body::JsonBody;
+use crate::live::NotSetAside;
 use crate::operators::idempotency_key;
 use crate::query::Query;
 

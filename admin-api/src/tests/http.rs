@@ -39,6 +39,9 @@ async fn a_method_that_a_path_lacks_is_refused_with_those_it_has() {
         assert!(sentence.contains(allowed), "{sentence}");
         assert_eq!(answered.header("allow"), allowed, "{method} {path}");
     }
+    world.call("olga", "PATCH", "/api/admin/plans/free", None).await.refused(403, "forbidden");
+    let nobody = Request::builder().method("PATCH").uri("/api/admin/plans/free");
+    world.send(nobody.body(Body::empty()).unwrap()).await.refused(401, "unauthenticated");
     world.call("root", "GET", "/api/admin/elsewhere", None).await.refused(404, "not_found");
     world.call("root", "GET", "/api/admin/plans/%FF", None).await.refused(400, "invalid_request");
     world.call("olga", "GET", "/api/organizations/%FF/usage", None).await.refused(403, "forbidden");

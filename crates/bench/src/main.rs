@@ -8,6 +8,7 @@
 mod backend;
 mod bare;
 mod connection;
+mod database;
 mod framing;
 mod load;
 mod process;
@@ -39,6 +40,8 @@ enum Part {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// What PostgreSQL does for the gateways: events applied, leases granted, statements sent, reports read.
+    Database(Box<database::DatabasePlan>),
     /// A Pingora proxy that does nothing but forward.
     Bare {
         /// Where to listen.
@@ -78,6 +81,9 @@ fn main() -> anyhow::Result<()> {
     match cli.part {
         Some(Part::Backend { listen }) => backend::run(listen),
         Some(Part::Bare { listen, upstream }) => bare::run(listen, upstream),
+        Some(Part::Database(plan)) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(database::run(&plan))
+        }
         // One thread makes the load, as it should leave the others to the servers.
         None => tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(scenario::run(&cli.plan)),
     }

@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) backend: Server,
     pub(crate) bare: Server,
     pub(crate) gateway: Server,
+    /// Others on the same database.
+    others: Vec<Server>,
     admin: SocketAddr,
     mint: Mint,
     expires: Timestamp,
@@ -37,6 +39,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start(plan: &Plan) -> anyhow::Result<Self> {
+        Self::on(plan, "sqlite:usage.db", 1)
+    }
+
+    /// So many gateways on this database.
+    pub(crate) fn on(plan: &Plan, database: &str, gateways: usize) -> anyhow::Result<Self> {
         let itself = std::env::current_exe()?;
         let (at, bare_at) = (free_address()?, free_address()?);
         let backend = Server::start("backend", part(&itself, "backend", at, None), at)?;
@@ -45,15 +52,23 @@ impl World {
         let near = plan.gateway.parent().unwrap_or(Path::new("."));
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(near)?;
         let secret = Mint::fresh_secret()?;
-        let (listen, admin) = (free_address()?, free_address()?);
         let plugin = absolute(&plan.plugin)?;
         std::fs::write(folder.path().join("secret"), &secret)?;
-        std::fs::write(folder.path().join("gateway.toml"), configuration(listen, admin, at, &plugin))?;
-        let gateway = Server::start("gateway", gateway(&absolute(&plan.gateway)?, folder.path())?, listen)?;
+        let start = |name: String| -> anyhow::Result<(Server, SocketAddr)> {
+            let (listen, admin) = (free_address()?, free_address()?);
+            let text = configuration(listen, admin, at, &plugin, database, &name);
+            std::fs::write(folder.path().join(format!("{name}.toml")), text)?;
+            let command = gateway(&absolute(&plan.gateway)?, folder.path(), &name)?;
+            Ok((Server::start("gateway", command, listen)?, admin))
+        };
+        let (gateway, admin) = start("gateway".to_owned())?;
+        let others = (1..gateways).map(|number| Ok(start(format!("gateway-{number}"))?.0));
+        let others = others.collect::<anyhow::Result<_>>()?;
         Ok(Self {
             backend,
             bare,
             gateway,
+            others,
             admin,
             mint: Mint::new(ISSUER, AUDIENCE, secret.as_bytes()),
             expires: Timestamp::from_millis(SystemClock.now().millis() + i64::try_from(VALID_FOR.as_millis())?),
@@ -80,6 +95,23 @@ impl World {
             load::run(self.admin, &Rc::from(requests), load).await.context("making organisations")?;
         }
         self.calls(count)
+    }
+
+    /// Puts a load on every gateway at once; answers how many calls were made in all.
+    pub(crate) async fn load_all(&self, requests: &Requests, load: Load) -> anyhow::Result<u64> {
+        let local = tokio::task::LocalSet::new();
+        let loads: Vec<_> = std::iter::once(&self.gateway)
+            .chain(&self.others)
+            .map(|gateway| {
+                let (address, requests) = (gateway.address, Rc::clone(requests));
+                local.spawn_local(async move { load::run(address, &requests, load).await })
+            })
+            .collect();
+        let mut calls = 0;
+        for load in loads {
+            calls += local.run_until(load).await??.calls();
+        }
+        Ok(calls)
     }
 
     /// Makes sure that the gateway charges: a bench of something else is none.
@@ -121,20 +153,27 @@ fn part(itself: &Path, name: &str, listen: SocketAddr, upstream: Option<SocketAd
 }
 
 /// The gateway as it is run: its log written, to nobody. What is wrong with its configuration is said beforehand.
-fn gateway(binary: &Path, folder: &Path) -> anyhow::Result<Command> {
-    let arguments = ["--config", "gateway.toml"];
-    let checked = Command::new(binary).arg("check").args(arguments).current_dir(folder).output();
+fn gateway(binary: &Path, folder: &Path, name: &str) -> anyhow::Result<Command> {
+    let arguments = ["--config".to_owned(), format!("{name}.toml")];
+    let checked = Command::new(binary).arg("check").args(&arguments).current_dir(folder).output();
     let checked =
         checked.with_context(|| format!("{} cannot be started: build it with --release", binary.display()))?;
     if !checked.status.success() {
         bail!("gateway check: {}", String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()));
     }
     let mut command = Command::new(binary);
-    command.args(arguments).current_dir(folder).stderr(Stdio::null());
+    command.args(&arguments).current_dir(folder).stderr(Stdio::null());
     Ok(command)
 }
 
-fn configuration(listen: SocketAddr, admin: SocketAddr, backend: SocketAddr, plugin: &Path) -> String {
+fn configuration(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    backend: SocketAddr,
+    plugin: &Path,
+    database: &str,
+    name: &str,
+) -> String {
     let plugin = plugin.display();
     format!(
         r#"
@@ -145,7 +184,9 @@ url = "http://{backend}"
 [admin]
 listen = "{admin}"
 [database]
-url = "sqlite:usage.db"
+url = "{database}"
+[journal]
+directory = "{name}-journal"
 [auth]
 issuer = "{ISSUER}"
 audience = "{AUDIENCE}"

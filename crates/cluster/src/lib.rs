@@ -67,6 +67,14 @@ impl TestDatabase {
         Ok(connection.close().await?)
     }
 
+    /// The one text that a question in this database has for an answer.
+    pub async fn ask(&self, question: &str) -> anyhow::Result<String> {
+        let mut connection = PgConnection::connect(&self.url()).await?;
+        let answer = sqlx::query_scalar(AssertSqlSafe(question.to_owned())).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(answer)
+    }
+
     /// Turns everybody away from this database and cuts those who are connected.
     pub async fn close_to_all(&self) -> anyhow::Result<()> {
         let name = &self.name;

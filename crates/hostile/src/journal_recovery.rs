@@ -6,6 +6,10 @@ use std::time::Duration;
 use journal::{Journal, Observer, Options};
 use ledger::Timestamp;
 
+/// Small, because each start writes a segment of zeros: with the usual 8 MiB a fuzzer tries two journals a second.
+const SEGMENT_BYTES_MAX: u64 = 64 << 10;
+const BYTES_MAX: u64 = 1 << 20;
+
 struct Unheard;
 
 impl Observer for Unheard {
@@ -19,7 +23,11 @@ pub fn journal_recovery(segment: &[u8]) {
     if std::fs::write(folder.path().join("00000000000000000001.journal"), segment).is_err() {
         return;
     }
-    let open = || Journal::open(Options::new(folder.path()), Arc::new(Unheard), Timestamp::from_millis(1));
+    let open = || {
+        let small =
+            Options { bytes_max: BYTES_MAX, segment_bytes_max: SEGMENT_BYTES_MAX, ..Options::new(folder.path()) };
+        Journal::open(small, Arc::new(Unheard), Timestamp::from_millis(1))
+    };
     // One of another version is refused: that is for people to decide.
     let Ok((journal, first)) = open() else { return };
     drop(journal);

@@ -9,6 +9,7 @@ mod configuration;
 mod credential;
 mod journal_recovery;
 mod json_splice;
+#[cfg(feature = "paths")]
 mod path_matching;
 mod sse_relay;
 
@@ -16,6 +17,7 @@ pub use configuration::configuration;
 pub use credential::credential;
 pub use journal_recovery::journal_recovery;
 pub use json_splice::json_splice;
+#[cfg(feature = "paths")]
 pub use path_matching::path_matching;
 pub use sse_relay::sse_relay;
 
@@ -23,11 +25,12 @@ pub use sse_relay::sse_relay;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its target and of its folder of seeds.
-pub const PROPERTIES: [(&str, Property); 6] = [
+pub const PROPERTIES: &[(&str, Property)] = &[
     ("configuration", configuration),
     ("credential", credential),
     ("journal_recovery", journal_recovery),
     ("json_splice", json_splice),
+    #[cfg(feature = "paths")]
     ("path_matching", path_matching),
     ("sse_relay", sse_relay),
 ];

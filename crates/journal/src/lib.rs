@@ -62,7 +62,7 @@ mod segment;
 pub use error::JournalError;
 pub use health::{Health, Stats};
 pub use journal::{Batch, Journal, Observer, Taken};
-pub use look::{Look, look};
+pub use look::{Look, Waiting, look};
 pub use options::Options;
 pub use recovery::Recovery;
 

@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use ledger::{Credits, UsageEvent, UsageEventId};
+use ledger::{Credits, OrganizationId, UsageEvent, UsageEventId};
 
 use crate::JournalError;
 use crate::frame::{self, Record};
@@ -29,12 +29,31 @@ pub struct Look {
     pub damaged: u64,
 }
 
-/// Looks at a directory. Where there is none, nothing waits. Blocks: call it where that is allowed.
+/// An event that is not marked as applied. The store may have it all the same: the mark comes seconds later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// Which.
+    pub id: UsageEventId,
+    /// What it charges.
+    pub credits: Credits,
+}
+
+impl Look {
+    /// The store has this event.
+    pub fn is_there(&mut self, event: &Waiting) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.waiting_credits = self.waiting_credits.saturating_sub(event.credits);
+    }
+}
+
+/// Looks at a directory, and names what waits, the oldest first. Where there is none, nothing waits. Blocks: call it where that is allowed.
 ///
 /// Whether somebody owns it is found by sharing the lock for an instant, in which a gateway that starts would be refused.
-pub fn look(directory: &Path) -> Result<Look, JournalError> {
+pub fn look(directory: &Path) -> Result<(Look, Vec<Waiting>), JournalError> {
     let sequences = match segment::list(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Look::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Look::default(), Vec::new())),
         listed => listed.map_err(JournalError::io("list", directory))?,
     };
     let owned = is_owned(directory)?;
@@ -85,7 +104,7 @@ impl From<io::Error> for Unread {
 #[derive(Default)]
 struct Seen {
     holds: HashMap<UsageEventId, Credits>,
-    waiting: VecDeque<(u64, Credits)>,
+    waiting: VecDeque<(u64, Waiting)>,
     applied: u64,
     damaged: u64,
 }
@@ -125,7 +144,8 @@ impl Seen {
                 let Some(event) = parsed(json) else { return false };
                 self.holds.remove(&event.id);
                 if number > self.applied {
-                    self.waiting.push_back((number, event.credits));
+                    let UsageEvent { organization_id, id, credits, .. } = event;
+                    self.waiting.push_back((number, Waiting { organization_id, id, credits }));
                 }
             }
             Some(Record::Forgotten(id)) => {
@@ -140,16 +160,17 @@ impl Seen {
         true
     }
 
-    fn summed(self, owned: bool) -> Look {
+    fn summed(self, owned: bool) -> (Look, Vec<Waiting>) {
         let sum = |all: &mut dyn Iterator<Item = Credits>| all.fold(Credits::ZERO, Credits::saturating_add);
-        Look {
+        let look = Look {
             owned,
             waiting: widen(self.waiting.len()),
-            waiting_credits: sum(&mut self.waiting.iter().map(|(_, credits)| *credits)),
+            waiting_credits: sum(&mut self.waiting.iter().map(|(_, event)| event.credits)),
             holds: widen(self.holds.len()),
             held: sum(&mut self.holds.values().copied()),
             damaged: self.damaged,
-        }
+        };
+        (look, self.waiting.into_iter().map(|(_, event)| event).collect())
     }
 }
 

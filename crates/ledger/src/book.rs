@@ -7,6 +7,7 @@
 //! `lease.rs` says how.
 
 mod hold;
+mod leasing;
 mod spenders;
 
 use std::sync::Arc;
@@ -14,10 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::lease::{Allowance, Verdict};
-use crate::{
-    Balance, Credits, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed, Limit, Reach, Share, Ticket, Uptime,
-    UserId,
-};
+use crate::{Balance, Credits, LeaseKey, LeaseTerms, Limit, Reach, Share, Ticket, Uptime, UserId};
 
 pub use hold::Hold;
 use spenders::Spenders;
@@ -137,6 +135,8 @@ pub enum NotOpened {
     Refused(HoldRefused),
     /// The lease does not have it: try again with the ticket, once the store answered.
     NeedsCredit(Ticket),
+    /// The user has a limit and no lease yet: [begin](Book::begin) it first.
+    NotBegun,
 }
 
 impl Book {
@@ -168,7 +168,9 @@ impl Book {
     pub fn open(self: &Arc<Self>, amount: Credits, grant: Grant) -> Result<Hold, HoldRefused> {
         self.open_leased(amount, grant, Uptime::ZERO, None).map_err(|not_opened| match not_opened {
             NotOpened::Refused(refused) => refused,
-            NotOpened::NeedsCredit(_) => HoldRefused::Credits { available: Credits::ZERO, needed: amount },
+            NotOpened::NeedsCredit(_) | NotOpened::NotBegun => {
+                HoldRefused::Credits { available: Credits::ZERO, needed: amount }
+            }
         })
     }
 
@@ -184,8 +186,9 @@ impl Book {
         self.open_by(None, amount, grant, now, after)
     }
 
-    /// [`Book::open_leased`] for a user, in whose account it is held in the same step: in both or in neither. What the
-    /// user spent besides must have been [told](Self::told) where the user has a limit.
+    /// [`Book::open_leased`] for a user, in whose account it is held in the same step: in both or in neither. Where the
+    /// user has a limit, what the user spent besides must have been [told](Self::told), or the user's lease have
+    /// [begun](Self::begin).
     pub fn open_by(
         self: &Arc<Self>,
         by: Option<&Spender>,
@@ -197,91 +200,57 @@ impl Book {
         if amount.is_negative() {
             return Err(NotOpened::Refused(HoldRefused::Amount(amount)));
         }
+        let after = after.unwrap_or_default();
         let mut state = self.0.lock();
+        let state = &mut *state;
         // First, so that nobody waits for the organisation's credit who could not spend it.
-        if let Some(available) = by.and_then(|by| state.spenders.lacks(by, amount)) {
-            return Err(NotOpened::Refused(HoldRefused::User { available, needed: amount }));
-        }
+        let member_leased = by.map_or(Ok(false), |by| state.decide_for(by, amount, now, after))?;
         let book = state.book;
         let verdict = match &mut state.lease {
-            Some(lease) => lease.decide(Share::of_call(amount), book.held(), grant, now, after),
+            Some(lease) => lease.decide(Share::of_call(amount), book.held(), grant, now, after.organization),
             None => whole(book, amount, grant),
         };
         match verdict {
-            Verdict::Wait(ticket) => Err(NotOpened::NeedsCredit(ticket)),
+            Verdict::Wait(turn) => {
+                // What the user has ready is not given away while the organisation's comes.
+                if let Some(by) = by.filter(|_| member_leased) {
+                    state.spenders.needed(&by.user_id, amount);
+                }
+                let ticket = Ticket { organization: Some(turn), waits_for_member: false, ..after };
+                Err(NotOpened::NeedsCredit(ticket))
+            }
             Verdict::Refuse(left) => Err(NotOpened::Refused(refusal(amount, left, grant))),
             Verdict::Open { leased } => {
                 state.book = book.holding(amount).ok_or(NotOpened::Refused(HoldRefused::Amount(amount)))?;
-                let user = by.map(|by| by.user_id.clone());
-                if let Some(user) = &user {
-                    state.spenders.hold(user, amount);
+                if let Some(lease) = state.lease.as_mut().filter(|_| leased) {
+                    lease.opened(Share::of_call(amount), now);
                 }
-                let lease = leased.then_some(grant);
-                Ok(Hold { book: Arc::clone(self), amount, user, lease, secured: false, live: true })
+                if let Some(by) = by {
+                    state.spenders.hold(&by.user_id, amount, member_leased.then_some(now));
+                }
+                Ok(Hold {
+                    book: Arc::clone(self),
+                    amount,
+                    user: by.map(|by| by.user_id.clone()),
+                    lease: leased.then_some(grant),
+                    member_lease: by.filter(|_| member_leased).map(Spender::grant),
+                    secured: false,
+                    live: true,
+                })
             }
         }
     }
 
     /// The refusal of a call that does not wait any longer; `None` where the store did not answer since its ticket was
-    /// given, so that nobody knows.
-    pub fn give_up(&self, amount: Credits, grant: Grant, ticket: Ticket) -> Option<HoldRefused> {
+    /// given, so that nobody knows, or where what it waits for is there by now.
+    pub fn give_up(&self, by: Option<&Spender>, amount: Credits, grant: Grant, ticket: Ticket) -> Option<HoldRefused> {
         let state = self.0.lock();
-        let left = state.lease.as_ref()?.left(state.book.held(), ticket)?;
-        Some(refusal(amount, left, grant))
-    }
-
-    /// What to ask of the store for this book now, if anything. Send it at once: the lease counts from `now`. Until it
-    /// is [answered](Self::answered) or [given up](Self::unanswered) there is no other.
-    pub fn request(&self, now: Uptime) -> Option<LeaseRequest> {
-        let mut state = self.0.lock();
-        let held = state.book.held();
-        state.lease.as_mut()?.request(held, now)
-    }
-
-    /// Takes the store's answer to the request.
-    pub fn answered(&self, answer: &LeaseGrant) {
-        let mut state = self.0.lock();
-        let state = &mut *state;
-        let Some(lease) = &mut state.lease else { return };
-        let sent = lease.answered(answer, state.book.held());
-        if let Some(used) = sent.and_then(|sent| lease.all_used(&answer.all_used(), sent)) {
-            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
+        if let Some(by) = by.filter(|_| ticket.waits_for_member) {
+            let available = state.spenders.left(&by.user_id, ticket.member?).filter(|left| *left < amount)?;
+            return Some(HoldRefused::User { available, needed: amount });
         }
-    }
-
-    /// Takes what all instances together used, as the store had it at some moment after `asked`.
-    pub fn heard(&self, all: &LeaseUsed, asked: Uptime) {
-        let mut state = self.0.lock();
-        let state = &mut *state;
-        if let Some(used) = state.lease.as_mut().and_then(|lease| lease.all_used(all, asked)) {
-            (state.book.used, state.book.calls_used) = (used.credits, used.calls);
-        }
-    }
-
-    /// What this instance charged since its lease began: what the others should hear of.
-    pub fn spent(&self) -> Share {
-        self.0.lock().lease.as_ref().map_or(Share::ZERO, |lease| lease.spent)
-    }
-
-    /// Gives the request with this number up: it failed, or nobody knows what became of it.
-    pub fn unanswered(&self, epoch: i64) {
-        self.with_lease(|lease| lease.unanswered(epoch));
-    }
-
-    /// Another instance asks for what this one does not need.
-    pub fn asked(&self, now: Uptime) {
-        self.with_lease(|lease| lease.asked(now));
-    }
-
-    /// The limits may have changed.
-    pub fn limits_changed(&self) {
-        self.with_lease(Allowance::limits_changed);
-    }
-
-    fn with_lease(&self, change: impl FnOnce(&mut Allowance)) {
-        if let Some(lease) = &mut self.0.lock().lease {
-            change(lease);
-        }
+        let left = state.lease.as_ref()?.left(state.book.held(), ticket.organization?)?;
+        (!left.covers(Share::of_call(amount))).then(|| refusal(amount, left, grant))
     }
 
     /// Takes over what the store says that adjustments make of what is used: told twice, it counts once. A leased book
@@ -301,8 +270,8 @@ impl Book {
 
     /// Takes over what the store had of a user, which was read once all that was captured when `seen` was looked at had
     /// reached it.
-    pub fn told(&self, user: &UserId, seen: Spending, stored: Credits, now: Uptime) {
-        self.0.lock().spenders.told(user, seen, stored, now);
+    pub fn told(&self, user: &UserId, seen: Spending, stored: Credits) {
+        self.0.lock().spenders.told(user, seen, stored);
     }
 
     /// What was told of users may be old: adjustments may have been made.

@@ -18,7 +18,8 @@
 //! | `strikes`, `struck_at` | how often the row was found expired since its last renewal |
 //!
 //! The **amount** of the lease is `granted − charged`: what the instance may still charge. Credits and calls are leased
-//! side by side, as one [`Share`]. Both numbers only ever count up or are set outright, so neither a lost answer nor a
+//! side by side, as one [`Share`]. A member who has a limit has an account of their own, leased by the same rules and
+//! with the same messages ([below](#members)). Both numbers only ever count up or are set outright, so neither a lost answer nor a
 //! request that is sent twice nor an apply whose outcome is unknown can make the two sides disagree about a difference.
 //!
 //! The instance has a [`Book`](crate::Book) with an allowance: `spent` (charged since the row began), `held` (by calls
@@ -69,6 +70,20 @@
 //! A call for which the lease has no room waits, a second at most. It is refused when no other instance has anything,
 //! when all that have something yielded since the call came, or when it has waited long enough.
 //!
+//! # Members
+//!
+//! A member's limit is a second account: a row has a member in its key, its limit is the member's, and calls are not
+//! counted in it. A hold is opened in both accounts under one lock or in neither, and is secure when both say so. A call
+//! that waits for the organisation's credit has its member's kept for it meanwhile: another call of the member's can be
+//! refused for that, even where the one that waits is refused in the end.
+//!
+//! Members without a limit have no rows and cost nothing, so a member's account begins in the middle of things, at the
+//! first call for which an instance finds a limit. **begin** makes the row with `granted = charged =` what the
+//! instance's book captured of the member so far, once all of that is applied and nothing of it is on its way; where
+//! something was captured meanwhile it begins again, before the first renewal. The first of all instances has what the
+//! member used summed up, in the same transaction; from then on each apply moves it along. Calls that are on their way
+//! when a member is first given a limit count at their own instance at once, and at others when they end.
+//!
 //! # What holds
 //!
 //! Always, whatever fails and whatever any clock says but for a database that loses what it committed:
@@ -104,54 +119,15 @@
 //! `tests/leases/` checks all of this by simulation.
 
 mod allowance;
+mod instance;
 mod pace;
 mod share;
 
-use std::fmt;
-use std::str::FromStr;
+use crate::{Grant, OrganizationId, Period, Timestamp, UserId};
 
-use uuid::Uuid;
-
-use crate::ids::IdError;
-use crate::{Grant, OrganizationId, Period, Timestamp};
-
-pub use allowance::Ticket;
-pub(crate) use allowance::{Allowance, Verdict};
+pub(crate) use allowance::{Allowance, Turn, Verdict};
+pub use instance::InstanceId;
 pub use share::{Reach, Share};
-
-/// One life of one gateway process: a UUIDv7. A process that starts takes a new one and, once the journal of the life
-/// before it is applied, retires that one's.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(Uuid);
-
-impl InstanceId {
-    /// A new id whose time part is `now`.
-    pub fn new(now: Timestamp) -> Self {
-        let (seconds, nanos) = now.seconds_and_nanos();
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
-    }
-}
-
-impl fmt::Display for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.as_hyphenated())
-    }
-}
-
-impl fmt::Debug for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for InstanceId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let uuid = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::parse_str(text).ok());
-        uuid.map(Self).ok_or_else(|| IdError::new("an instance id (a UUID)", 36))
-    }
-}
 
 /// Whose lease, for when.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +136,36 @@ pub struct LeaseKey {
     pub organization_id: OrganizationId,
     /// Which period's.
     pub period: Period,
+    /// Whose of its members, where it is the account of one who has a limit.
+    pub user_id: Option<UserId>,
+}
+
+impl LeaseKey {
+    /// The account of an organisation.
+    pub const fn of(organization_id: OrganizationId, period: Period) -> Self {
+        Self { organization_id, period, user_id: None }
+    }
+
+    /// The account of one of its members.
+    #[must_use]
+    pub fn of_member(&self, user: &UserId) -> Self {
+        Self { user_id: Some(user.clone()), ..self.clone() }
+    }
+}
+
+/// The tickets of a call that waits for its organisation's credit or for its member's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticket {
+    pub(crate) organization: Option<Turn>,
+    pub(crate) member: Option<Turn>,
+    pub(crate) waits_for_member: bool,
+}
+
+impl Ticket {
+    /// Whether it is the member's credit that the call waits for.
+    pub fn waits_for_member(&self) -> bool {
+        self.waits_for_member
+    }
 }
 
 /// How long a lease lasts and when it is taken from an instance that is gone. The same for all instances of a version;

@@ -230,8 +230,21 @@ pub trait UsageStore: Send + Sync + 'static {
 pub trait LeaseStore: Send + Sync + 'static {
     /// [`UsageStore::apply`], with the charges taken from the leases of `instance` in the same transaction: for each
     /// account, what the *new* events add to `used` is added to `charged`, and `granted` is raised to `charged` where
-    /// it is below. A row that is missing is made, already expired, so that `charged` misses nothing.
+    /// it is below. A row that is missing is made, already expired, so that `charged` misses nothing. The same for the
+    /// accounts of members whose row has [begun](LeaseStore::begin); what they lack is not made.
     async fn apply_leased(&self, instance: InstanceId, events: &[UsageEvent]) -> Result<u64, StoreError>;
+
+    /// Makes the row of a member's lease for `instance`, with nothing granted beyond the `captured` credits that are
+    /// charged already; and, where it is the first of the account, sums up what the member used, which each apply and
+    /// each adjustment moves from then on. All in one transaction that nobody adds an event of the account's to. It takes
+    /// effect only where `epoch` is above the row's, if there is one: else it fails.
+    async fn begin(
+        &self,
+        instance: InstanceId,
+        key: &LeaseKey,
+        captured: Credits,
+        epoch: i64,
+    ) -> Result<(), StoreError>;
 
     /// Grants, renews, shrinks and gives back, many leases at once. A request whose `epoch` is not above its row's
     /// changes nothing and has no answer. For each other one, credits and calls alike, with `reach = charged + limit −

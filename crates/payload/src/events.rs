@@ -4,9 +4,10 @@
 //! `[DONE]`, so that a loop over `chunk.choices[0]` never meets it and the model's own count of tokens stands. Those of the
 //! Anthropic SDKs either skip events whose name they do not know or hand them on as one more event after `message_stop`.
 //!
-//! What the object has besides `usage` is for readers that look at every `data:` whatever its name. Its `type` is
-//! `keepalive`, the one type that carries no state for the Responses clients, which fail on a type they do not know;
-//! its `choices` are empty, as in a chat chunk about usage.
+//! What the object has besides `usage` is for readers that look at every `data:` whatever its name: a `type` that its clients
+//! pass over (`closing.rs`), and `choices` that are empty, as in a chat chunk about usage.
+
+mod closing;
 
 use bytes::Bytes;
 
@@ -47,8 +48,8 @@ impl EventRelay {
     }
 
     /// The stream's last bytes: our event, after whatever ends the event before it. A stream that was cut inside an
-    /// event gets nothing: to end that event would be to deliver it.
-    pub fn finish(self, usage: &str, cut: bool) -> Vec<u8> {
+    /// event gets nothing: to end that event would be to deliver it. `counted` is what [`crate::usage::Heard`] has of it.
+    pub fn finish(self, usage: &str, counted: &[u8], cut: bool) -> Vec<u8> {
         let ending = if self.between_events() {
             ""
         } else if cut {
@@ -59,8 +60,7 @@ impl EventRelay {
             // After a lone CR too: one LF would be its second half and no line end of its own.
             "\n\n"
         };
-        format!("{ending}event: usage\ndata: {{\"type\":\"keepalive\",\"choices\":[],\"usage\":{usage}}}\n\n")
-            .into_bytes()
+        format!("{ending}event: usage\ndata: {}\n\n", closing::data(counted, usage)).into_bytes()
     }
 
     fn line_ends(&self) -> usize {
@@ -83,7 +83,7 @@ mod tests {
         for piece in pieces {
             out.extend_from_slice(&relay.push(Bytes::copy_from_slice(piece)));
         }
-        out.extend(relay.finish("{\"creditsConsumed\":5}", cut));
+        out.extend(relay.finish("{\"creditsConsumed\":5}", b"", cut));
         String::from_utf8(out).unwrap()
     }
 

@@ -13,7 +13,7 @@ use crate::json::Scanner;
 use crate::signals::{Found, Node, PointerError, Want};
 use shapes::{Counts, PLACES, Place};
 
-pub use stream::StreamReader;
+pub use stream::{Heard, StreamReader};
 
 /// What is in every shape that is known: an answer without it is not looked at any closer.
 const MARK: &[u8] = b"_tokens";
@@ -105,17 +105,19 @@ impl UsageReader {
         said.into_usage()
     }
 
-    /// Notes what one JSON text says, over what was said before it. A text that is no JSON says nothing.
-    fn note(&self, text: &[u8], counts_here: impl Fn(&Place) -> bool, said: &mut Said) {
+    /// Notes what one JSON text says, over what was said before it, and answers whether it may have a shape that is known. A
+    /// text that is no JSON says nothing.
+    fn note(&self, text: &[u8], counts_here: impl Fn(&Place) -> bool, said: &mut Said) -> bool {
         let only_shapes = self.own.is_empty() && self.scalars.is_empty();
-        if (only_shapes && memchr::memmem::find(text, MARK).is_none()) || std::str::from_utf8(text).is_err() {
-            return;
+        let is_marked = memchr::memmem::find(text, MARK).is_some();
+        if (only_shapes && !is_marked) || std::str::from_utf8(text).is_err() {
+            return is_marked;
         }
         let mut found = Found::of_scalars(self.places);
         let mut scanner = Scanner::new(text);
         let read = self.root.read(&mut scanner, &mut found).and_then(|()| scanner.end());
         if read.is_err() {
-            return;
+            return is_marked;
         }
         let mut values = found.scalars;
         let mut take = |at: usize| values.get_mut(at).and_then(Option::take);
@@ -133,6 +135,7 @@ impl UsageReader {
                 said.own.scalars.insert(name.clone(), value);
             }
         }
+        is_marked
     }
 }
 

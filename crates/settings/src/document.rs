@@ -94,7 +94,12 @@ impl Document {
             None => Vec::new(),
             Some(Item { value: Value::List(items), .. }) => items,
             Some(item) => {
-                self.fault_at(&item.origin, name, "is no list", &format!("[[{name}]] and its keys"));
+                self.fault_at(
+                    &item.origin,
+                    name,
+                    "is no list",
+                    &format!("[[{name}]] and its keys; in the environment [{{key = \"text\"}}]"),
+                );
                 Vec::new()
             }
         }

@@ -106,7 +106,7 @@ where
     if let Some(why) = AdjustmentRefused::of(new.credits, used, leased, limit) {
         return refused(why);
     }
-    add_all::<D>(&mut *conn, std::slice::from_ref(&event), Asking::WhichAreNew).await?;
+    add_all::<D>(&mut *conn, std::slice::from_ref(&event), Asking::WhichAreNew, None).await?;
     Balances::<D>(&mut *conn).add_adjusted(id, period, event.credits).await?;
     AdjustmentRows::<D>(&mut *conn).add(new, &event).await?;
     if let Some(expires_at) = new.expires_at {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ledger::{Period, StoreError, UsageEvent};
+use ledger::{InstanceId, Period, StoreError, UsageEvent};
 use sqlx::query::Query;
 use sqlx::{Database, IntoArguments};
 
@@ -51,6 +51,14 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
 
     /// Makes room for events, before the transaction that adds them.
     fn make_room(store: &SqlStore<Self>, events: &[UsageEvent]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Takes new events from the leases of the gateway that charged them, where gateways lease, and moves the accounts of
+    /// members that have one. The events' balances have moved.
+    fn charge(
+        connection: &mut Self::Connection,
+        events: &[&UsageEvent],
+        by: Option<InstanceId>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How many rows a statement changed.
     fn changed(result: &Self::QueryResult) -> u64;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
+use ledger::{InstanceId, LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Connection as _, PgConnection, Postgres};
@@ -96,6 +96,17 @@ impl Dialect for Postgres {
 
     async fn make_room(store: &PostgresStore, events: &[UsageEvent]) -> Result<(), StoreError> {
         store.make_room_for(events.iter().map(UsageEvent::period)).await
+    }
+
+    async fn charge(
+        connection: &mut PgConnection,
+        events: &[&UsageEvent],
+        by: Option<InstanceId>,
+    ) -> Result<(), StoreError> {
+        if let Some(instance) = by {
+            leases::charge(&mut *connection, instance, events).await?;
+        }
+        leases::add_members(connection, events, by).await
     }
 
     fn changed(result: &PgQueryResult) -> u64 {

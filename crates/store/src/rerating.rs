@@ -138,7 +138,7 @@ where
     }
     if !made.is_empty() {
         let events: Vec<UsageEvent> = made.iter().map(|(_, event)| event.clone()).collect();
-        add_all::<D>(&mut *conn, &events, Asking::WhichAreNew).await?;
+        add_all::<D>(&mut *conn, &events, Asking::WhichAreNew, None).await?;
         AdjustmentRows::<D>(&mut *conn).add_all(&made).await?;
         note::<D>(&mut *conn, by, &accounts, change).await?;
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ledger::{LeaseStore, Period, StoreError, Timestamp, UsageEvent};
+use ledger::{InstanceId, LeaseStore, Period, StoreError, Timestamp, UsageEvent};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult, SqliteSynchronous};
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
@@ -74,6 +74,11 @@ impl Dialect for Sqlite {
     }
 
     async fn make_room(_: &SqlStore<Self>, _: &[UsageEvent]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// One gateway owns the database: nobody leases.
+    async fn charge(_: &mut SqliteConnection, _: &[&UsageEvent], _: Option<InstanceId>) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use ledger::{
-    Balance, Credits, HistoryFilter, HistoryPage, MonthlyUsage, OrganizationId, PageRequest, Period, StoreError,
-    UsageEvent, UsageEventId, UsageReport, UsageStore, UserId,
+    Balance, Credits, HistoryFilter, HistoryPage, InstanceId, MonthlyUsage, OrganizationId, PageRequest, Period,
+    StoreError, UsageEvent, UsageEventId, UsageReport, UsageStore, UserId,
 };
 
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
@@ -117,7 +117,7 @@ where
     async fn apply_once(&self, events: &[UsageEvent], asking: Asking) -> Result<Option<u64>, StoreError> {
         D::make_room(self, events).await?;
         let mut transaction = self.adding().await?;
-        let Some(added) = add_all::<D>(&mut transaction, events, asking).await? else { return Ok(None) };
+        let Some(added) = add_all::<D>(&mut transaction, events, asking, None).await? else { return Ok(None) };
         commit::<D>(transaction).await?;
         Ok(Some(u64::try_from(added.len()).unwrap_or(u64::MAX)))
     }
@@ -131,12 +131,14 @@ pub(crate) enum Asking {
     WhichAreNew,
 }
 
-/// Adds events and all that they add up to; answers those that were new. `None` where it was asked whether all are and some
+/// Adds events and all that they add up to, taken from the leases of the instance that charged them, if one did; answers
+/// those that were new. `None` where it was asked whether all are and some
 /// were there already: the transaction is to be dropped.
 pub(crate) async fn add_all<'e, D>(
     conn: &mut D::Connection,
     events: &'e [UsageEvent],
     asking: Asking,
+    charged_by: Option<InstanceId>,
 ) -> Result<Option<Vec<&'e UsageEvent>>, StoreError>
 where
     D: Dialect,
@@ -159,6 +161,7 @@ where
     if !added.is_empty() {
         Balances::<D>(&mut *conn).add(&added).await?;
         Rollups::<D>(&mut *conn).add(&added).await?;
+        D::charge(&mut *conn, &added, charged_by).await?;
     }
     Ok(Some(added))
 }

@@ -63,10 +63,12 @@ async fn keys(inspected: &mut Inspected) {
             admin_api::access_options(&Auth { hs256_secret_file: None, ..auth }).into_iter().collect()
         }
     };
+    let in_environment = inspected.settings.auth.hs256_secret.is_some();
+    let secret_key = if in_environment { "auth.hs256_secret" } else { "auth.hs256_secret_file" };
     for source in sources.iter().flat_map(|options| &options.keys) {
         let (key, allowed) = match source {
             KeySource::Address(_) | KeySource::File(_) => ("auth.jwks", "a JWKS with a key of ours that can be read"),
-            KeySource::Secret(_) => ("auth.hs256_secret_file", "a secret of 32 bytes or more"),
+            KeySource::Secret(_) => (secret_key, "a secret of 32 bytes or more"),
         };
         let auth = &inspected.settings.auth;
         let access = access::Options::new(&auth.issuer, &auth.audience, vec![source.clone()]);
@@ -74,7 +76,10 @@ async fn keys(inspected: &mut Inspected) {
         // Asking an address for its keys blocks.
         match tokio::task::spawn_blocking(move || Authenticator::start(access, clock).map(drop)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => inspected.fault(key, &error.to_string(), allowed),
+            Ok(Err(error)) => {
+                let why = error.to_string();
+                inspected.fault(key, why.split("; allowed: ").next().unwrap_or(&why), allowed);
+            }
             Err(error) => inspected.fault(key, &error.to_string(), allowed),
         }
     }

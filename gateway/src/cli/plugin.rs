@@ -267,13 +267,14 @@ fn as_number(credits: Credits) -> serde_json::Value {
 /// The definition given, or the standard price list's.
 fn definition(args: &QuoteArgs, event_type: &EventType) -> Result<EventDefinition, Failure> {
     if let Some(text) = &args.definition {
-        let mut document: serde_json::Value = serde_json::from_str(text).context("--definition")?;
+        let mut document: serde_json::Value =
+            serde_json::from_str(text).map_err(|why| Failure::word("--definition", why))?;
         if let Some(members) = document.as_object_mut() {
             members.entry("eventType").or_insert_with(|| event_type.as_str().into());
             members.entry("name").or_insert_with(|| event_type.as_str().into());
             members.entry("category").or_insert_with(|| "custom".into());
         }
-        return Ok(serde_json::from_value(document).context("--definition")?);
+        return serde_json::from_value(document).map_err(|why| Failure::word("--definition", why));
     }
     let known = store::standard_definitions().context("the standard price list")?;
     let names: Vec<String> = known.iter().map(|definition| definition.event_type.to_string()).collect();
@@ -287,7 +288,7 @@ fn definition(args: &QuoteArgs, event_type: &EventType) -> Result<EventDefinitio
 /// The signals given, or those of the body.
 fn signals(args: &QuoteArgs) -> Result<Signals, Failure> {
     if let Some(text) = &args.signals {
-        return Ok(serde_json::from_str(text).context("--signals")?);
+        return serde_json::from_str(text).map_err(|why| Failure::word("--signals", why));
     }
     let body = match args.body.strip_prefix('@') {
         Some(file) => std::fs::read(file).with_context(|| format!("--body {file}"))?,
@@ -299,6 +300,6 @@ fn signals(args: &QuoteArgs) -> Result<Signals, Failure> {
         flags: args.flag.clone(),
         ..SignalRules::default()
     };
-    let extractor = Extractor::new(rules).context("--text or --flag")?;
-    Ok(extractor.extract(&body).context("--body")?.signals)
+    let extractor = Extractor::new(rules).map_err(|why| Failure::word("--text or --flag", why))?;
+    Ok(extractor.extract(&body).map_err(|why| Failure::word("--body", why))?.signals)
 }

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use ledger::{Actor, Change, Clock as _, OrganizationId, Period, SystemClock};
+use journal::{Look, Waiting};
+use ledger::{Actor, Change, Clock as _, OrganizationId, Period, StoreError, SystemClock, UsageStore};
 use store::{Difference, Occupancy, Reconciliation};
 
 use self::report::{Line, Total};
@@ -68,13 +69,31 @@ async fn carry_out(reconcile: &Reconcile, options: &Options) -> Result<Total, Fa
     let occupancy = if reconcile.repair_rollups { Occupancy::Companion } else { Occupancy::Visitor };
     let store = store::open(store::Options { occupancy, ..options.store.clone() }).await.context("database.url")?;
     let mut tell = |line: Line| say(&if reconcile.json { line.to_json() } else { line.to_string() });
+    if let Some(id) = &reconcile.organization
+        && store.organization(id).await.context("database.url")?.is_none()
+    {
+        return Err(Failure::word("--organization", format!("there is no organisation {id}")));
+    }
     let mut total = books(reconcile, &*store, &mut tell).await?;
-    store.close().await;
     let directory = options.journal.directory.clone();
     let looked = tokio::task::spawn_blocking(move || journal::look(&directory)).await.context("journal.directory")?;
-    total.journal = looked.context("journal.directory")?;
+    let (journal, waiting) = looked.context("journal.directory")?;
+    total.journal = waits(journal, &waiting, &*store).await.context("database.url")?;
+    store.close().await;
     tell(Line::Total(total));
     Ok(total)
+}
+
+/// What waits in truth: a journal keeps what was applied for up to half a minute. It is applied in the order in which it came, so
+/// that the first one which the store lacks ends the search.
+async fn waits(mut journal: Look, events: &[Waiting], store: &(impl UsageStore + ?Sized)) -> Result<Look, StoreError> {
+    for event in events {
+        if store.event(&event.organization_id, event.id).await?.is_none() {
+            break;
+        }
+        journal.is_there(event);
+    }
+    Ok(journal)
 }
 
 /// Compares every period of the range, and repairs where that is asked for.

@@ -61,7 +61,7 @@ impl Leases {
         if self.telling.is_alone() {
             return;
         }
-        let key = LeaseKey { organization_id: id.clone(), period };
+        let key = LeaseKey::of(id.clone(), period);
         self.telling.in_use.lock().insert(key.clone());
         self.telling.due.lock().insert(key);
         self.telling.wake.notify_one();
@@ -77,7 +77,7 @@ impl Leases {
             // It knows nothing of what was charged here, nor that we are here.
             tracing::info!(instance = %by, "another gateway is there");
             self.telling.greets.store(true, Ordering::SeqCst);
-            due.extend(accounts.keys().cloned());
+            due.extend(accounts.keys().filter(|key| key.user_id.is_none()).cloned());
         }
         if is_new || !due.is_empty() {
             self.telling.wake.notify_one();

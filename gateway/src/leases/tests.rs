@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use async_trait::async_trait;
 use ledger::{Lease, LeaseGrant, LeaseUsed, Limit, Reach, Share, StoreError, Timestamp, UsageEvent};
@@ -96,6 +96,10 @@ impl LeaseStore for FakeStore {
         Ok(0)
     }
 
+    async fn begin(&self, _: InstanceId, _: &LeaseKey, _: Credits, _: i64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn renew(&self, instance: InstanceId, requests: &[LeaseRequest]) -> Result<Vec<LeaseGrant>, StoreError> {
         self.statements.fetch_add(1, Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) {
@@ -152,7 +156,7 @@ fn credits(whole: i64) -> Credits {
 }
 
 fn key() -> LeaseKey {
-    LeaseKey { organization_id: "acme".parse().unwrap(), period: Period::of(Timestamp::from_millis(0)) }
+    LeaseKey::of("acme".parse().unwrap(), Period::of(Timestamp::from_millis(0)))
 }
 
 /// Gateways that share a store, for as long as the set lives.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header;
 use payload::content::Gunzip;
 use payload::events::EventRelay;
-use payload::usage::StreamReader;
+use payload::usage::{Heard, StreamReader};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -35,7 +35,7 @@ pub(super) async fn deliver(
         request_bytes: hold.event.signals.body_bytes,
         ..Ending::default()
     };
-    let opening = stream_header(session, call, &header, &hold, events.readable())?;
+    let opening = stream_header(session, call, header, &hold, events.readable())?;
     let mut reader = StreamReader::new(Arc::clone(&hold.reader));
     let mut client = Client::new(session);
     client.header(opening, false).await;
@@ -70,9 +70,13 @@ pub(super) async fn deliver(
     call.backend += body.waited;
     // A stream that falls silent is cut, not timed out: what was streamed was delivered.
     ending.cut = ended.is_err();
-    ending.usage = reader.finish(ending.cut);
+    let Heard { usage, counted } = reader.finish(ending.cut);
+    ending.usage = usage;
     match settle::settle(gateway, call, hold, ending).await {
-        Ok(usage) => client.body(events.finish(&usage.to_json(), ended.is_err()), ended.is_ok()).await,
+        Ok(usage) => {
+            let last = events.finish(&usage.to_json(), &counted, ended.is_err());
+            client.body(last, ended.is_ok()).await;
+        }
         // The header is out: the client sees a stream that breaks off, and nothing was charged.
         Err(unrecorded) => {
             call.refused = Some(unrecorded.code());
@@ -89,7 +93,7 @@ pub(super) async fn deliver(
 fn stream_header(
     session: &mut Session,
     call: &Call,
-    answer: &ResponseHeader,
+    answer: ResponseHeader,
     hold: &OpenHold,
     readable: bool,
 ) -> pingora::Result<ResponseHeader> {
@@ -144,9 +148,9 @@ impl Events {
         }
     }
 
-    fn finish(self, usage: &str, cut: bool) -> Bytes {
+    fn finish(self, usage: &str, counted: &[u8], cut: bool) -> Bytes {
         match self {
-            Self::Plain(relay) | Self::Gzip(_, relay) => relay.finish(usage, cut).into(),
+            Self::Plain(relay) | Self::Gzip(_, relay) => relay.finish(usage, counted, cut).into(),
             Self::Opaque => Bytes::new(),
         }
     }

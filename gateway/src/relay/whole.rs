@@ -42,11 +42,11 @@ pub(super) async fn deliver(
             let said = json.as_ref().map(|json| hold.reader.read(json)).unwrap_or_default();
             let ending = Ending { response_bytes: length(&bytes), usage: said, ..ending };
             let usage = settle::settle(gateway, call, hold, ending).await?;
-            send_whole(session, call, &header, bytes, json, &usage).await
+            send_whole(session, call, header, bytes, json, &usage).await
         }
         Ok(Kept::First(first)) => {
-            let mut passed = client_header(&header, call)?;
-            let open = if header.status.is_success() {
+            let mut passed = client_header(header, call)?;
+            let open = if passed.status.is_success() {
                 name_event(&hold, &mut passed)?;
                 Some((hold, ending))
             } else {
@@ -102,7 +102,7 @@ async fn keep(
 async fn send_whole(
     session: &mut Session,
     call: &mut Call,
-    answer: &ResponseHeader,
+    answer: ResponseHeader,
     bytes: Bytes,
     json: Option<Bytes>,
     usage: &Usage,
@@ -110,7 +110,7 @@ async fn send_whole(
     let mut header = client_header(answer, call)?;
     usage.set_headers(&mut header)?;
     let bodiless = session.req_header().method == Method::HEAD
-        || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
+        || matches!(header.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
     let mut client = Client::new(session);
     if bodiless {
         once::keep(call, &header, &[]).await;

@@ -10,6 +10,7 @@
     reason = "a test stops at the first thing that is not as it should be, says what it did, and has two settings that are no product's"
 )]
 
+mod paused;
 mod process;
 
 use std::collections::HashSet;
@@ -74,9 +75,9 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
 
-/// The callers' organisation, with so many credits.
+/// The callers' organisation, with so many credits, all of which its one caller may spend: both accounts are leased.
 async fn give(address: SocketAddr, operator: &str, credits: i64) {
-    let limits = json!({"monthlyCredits": credits});
+    let limits = json!({"monthlyCredits": credits, "memberMonthlyCredits": credits});
     let body = json!({"name": "Acme", "plan": "free", "subscriptionStatus": "active", "usageLimits": limits});
     insist(address, "PUT", ADMIN, operator, &body, |_| true).await;
     let owner = json!({"role": "owner"});

@@ -49,6 +49,12 @@ impl Gateway {
         self.child = spawn(&self.config, &self.log);
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "{signal}");
+    }
+
     /// What reconciliation says of the database and of this gateway's journal: it must find nothing unexplained.
     pub(crate) fn reconciled(&self) -> String {
         let mut reconcile = Command::new(env!("CARGO_BIN_EXE_gateway"));

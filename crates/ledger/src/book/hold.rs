@@ -16,6 +16,8 @@ pub struct Hold {
     pub(super) user: Option<UserId>,
     /// Opened under a lease, with this grant: what it limits must be covered by a lease when it is charged.
     pub(super) lease: Option<Grant>,
+    /// Opened under a lease of the user's own, with this grant.
+    pub(super) member_lease: Option<Grant>,
     pub(super) secured: bool,
     pub(super) live: bool,
 }
@@ -37,16 +39,34 @@ impl Hold {
         self.book.snapshot()
     }
 
+    /// Who calls, where the hold is under a lease of that user's own.
+    pub fn leased_by(&self) -> Option<&UserId> {
+        self.user.as_ref().filter(|_| self.member_lease.is_some())
+    }
+
     /// Whether this hold may be charged: not where its lease may have been reclaimed in the meantime, unless a new one
     /// covers it. Ask right before the charge is written down; where the answer is no, ask the store or void the hold.
     pub fn secure(&mut self, now: Uptime) -> bool {
         if !self.secured {
-            let amount = Share::of_call(self.amount);
             let mut state = self.book.0.lock();
-            self.secured = match (&mut state.lease, self.lease) {
-                (Some(lease), Some(grant)) => lease.secure(amount, grant, now),
+            let state = &mut *state;
+            let by_organization = match (&state.lease, self.lease) {
+                (Some(lease), Some(grant)) => lease.secures(Share::of_call(self.amount), grant, now),
                 _ => true,
             };
+            let by_user = match (&self.user, self.member_lease) {
+                (Some(user), Some(grant)) => state.spenders.secures(user, self.amount, grant, now),
+                _ => true,
+            };
+            self.secured = by_organization && by_user;
+            if self.secured {
+                if let Some(lease) = state.lease.as_mut().filter(|_| self.lease.is_some()) {
+                    lease.set_aside(Share::of_call(self.amount));
+                }
+                if let Some(user) = &self.user {
+                    state.spenders.secured(user, self.amount, self.member_lease.is_some());
+                }
+            }
         }
         self.secured
     }
@@ -74,7 +94,8 @@ impl Hold {
         if self.live {
             self.live = false;
             if let Some(user) = &self.user {
-                state.spenders.settle(user, self.amount, charged.credits);
+                let set_aside = if self.member_lease.is_some() { self.amount } else { Credits::ZERO };
+                state.spenders.settle(user, self.amount, charged.credits, self.secured.then_some(set_aside));
             }
             let book = &mut state.book;
             book.held = book.held.saturating_sub(self.amount);

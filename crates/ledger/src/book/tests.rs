@@ -134,7 +134,7 @@ fn what_was_spent_besides_counts_and_is_never_told_too_small() {
     let book = Book::new(Credits::ZERO, 0);
     let ann = by("ann", 20);
     let seen = book.spending(&ann.user_id);
-    book.told(&ann.user_id, seen, credits(5), Uptime::ZERO);
+    book.told(&ann.user_id, seen, credits(5));
     assert!(book.spending(&ann.user_id).is_known);
     assert!(open_by(&book, &ann, 16, 100).is_err());
     open_by(&book, &ann, 10, 100).unwrap().capture(credits(10));
@@ -142,15 +142,15 @@ fn what_was_spent_besides_counts_and_is_never_told_too_small() {
     book.doubt();
     let seen = book.spending(&ann.user_id);
     let on_its_way = open_by(&book, &ann, 3, 100).unwrap();
-    book.told(&ann.user_id, seen, credits(18), Uptime::ZERO);
+    book.told(&ann.user_id, seen, credits(18));
     assert!(!book.spending(&ann.user_id).is_known, "it was not quiet");
     on_its_way.capture(credits(3));
     assert!(open_by(&book, &ann, 1, 100).is_err(), "8 besides, and 13 of its own");
     let seen = book.spending(&ann.user_id);
     book.doubt();
-    book.told(&ann.user_id, seen, credits(18), Uptime::ZERO);
+    book.told(&ann.user_id, seen, credits(18));
     assert!(!book.spending(&ann.user_id).is_known, "what was read before a doubt does not dispel it");
-    book.told(&ann.user_id, book.spending(&ann.user_id), credits(18), Uptime::ZERO);
+    book.told(&ann.user_id, book.spending(&ann.user_id), credits(18));
     assert!(book.spending(&ann.user_id).is_known);
     assert!(open_by(&book, &ann, 2, 100).is_ok() && open_by(&book, &ann, 3, 100).is_err());
 }

@@ -7,9 +7,9 @@ use super::share::{Reach, Share};
 use super::{LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, LeaseUsed};
 use crate::{Credits, Grant, Uptime};
 
-/// The request whose answer a call waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
+/// The request whose answer a call waits for, in one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
     epoch: i64,
     since: Uptime,
 }
@@ -78,7 +78,7 @@ pub(crate) enum Verdict {
     /// It may, under the lease or because there is no limit.
     Open { leased: bool },
     /// Not before the store answered.
-    Wait(Ticket),
+    Wait(Turn),
     /// It may not: no instance has the credit. What is left for it.
     Refuse(Share),
 }
@@ -108,14 +108,30 @@ impl Allowance {
         }
     }
 
-    /// Decides on a call over `amount`, beside `held`. `after` is the ticket that an earlier try was given.
+    /// One in which so much was captured, and applied, before it began.
+    pub(crate) fn begun(key: LeaseKey, terms: LeaseTerms, spent: Share) -> Self {
+        Self { spent, ..Self::new(key, terms) }
+    }
+
+    /// Whose.
+    pub(crate) fn key(&self) -> &LeaseKey {
+        &self.key
+    }
+
+    /// By which terms.
+    pub(crate) fn terms(&self) -> LeaseTerms {
+        self.terms
+    }
+
+    /// Decides on a call over `amount`, beside `held`. `after` is the ticket that an earlier try was given. A call that
+    /// may be held for is [opened](Self::opened) next, or is not.
     pub(crate) fn decide(
         &mut self,
         amount: Share,
         held: Share,
         grant: Grant,
         now: Uptime,
-        after: Option<Ticket>,
+        after: Option<Turn>,
     ) -> Verdict {
         let total = self.spent.plus(held).plus(amount);
         let answered = self.answer.filter(|answer| after.is_some_and(|ticket| answer.epoch >= ticket.epoch));
@@ -128,7 +144,6 @@ impl Allowance {
         let lowered = self.answer.is_some_and(|answer| grant.is_below(answer.grant));
         let usable = self.answer.map_or(Share::ZERO, |answer| answer.reach.cut(self.granted));
         if now < self.spend_until && !lowered && grant.within(usable).covers(total) {
-            self.pace.opened(amount, now);
             return Verdict::Open { leased: true };
         }
         let since = after.map_or(now, |ticket| ticket.since);
@@ -138,32 +153,43 @@ impl Allowance {
         {
             return Verdict::Refuse(answer.left(self.spent.plus(held)));
         }
-        let ticket = Ticket { epoch: self.epoch.saturating_add(1), since };
+        let ticket = Turn { epoch: self.epoch.saturating_add(1), since };
         if after == Some(ticket) {
             // The request that it waits for has not gone out yet, and has its need.
             return Verdict::Wait(ticket);
         }
-        let needs = self.needs.get_or_insert(Needs { least: amount, all: Share::ZERO });
-        needs.least = needs.least.min(amount);
-        needs.all = needs.all.plus(amount);
+        self.needed(amount);
         Verdict::Wait(ticket)
     }
 
+    /// A call waits that needs so much: the next request keeps it or asks for it.
+    pub(crate) fn needed(&mut self, amount: Share) {
+        let needs = self.needs.get_or_insert(Needs { least: amount, all: Share::ZERO });
+        needs.least = needs.least.min(amount);
+        needs.all = needs.all.plus(amount);
+    }
+
+    /// A hold was opened under the lease.
+    pub(crate) fn opened(&mut self, amount: Share, now: Uptime) {
+        self.pace.opened(amount, now);
+    }
+
     /// What is left, if the store was asked since the call came and answered.
-    pub(crate) fn left(&self, held: Share, ticket: Ticket) -> Option<Share> {
+    pub(crate) fn left(&self, held: Share, ticket: Turn) -> Option<Share> {
         let answer = self.answer.filter(|answer| answer.sent_at >= ticket.since)?;
         Some(answer.left(self.spent.plus(held)))
     }
 
     /// Whether a hold that was opened under `grant` may be charged: its lease cannot have been reclaimed and has room
-    /// for it. Sets the room aside.
-    pub(crate) fn secure(&mut self, amount: Share, grant: Grant, now: Uptime) -> bool {
+    /// for it.
+    pub(crate) fn secures(&self, amount: Share, grant: Grant, now: Uptime) -> bool {
         let total = self.spent.plus(self.secured).plus(amount);
-        let secure = now < self.settle_until && grant.within(self.granted).covers(total);
-        if secure {
-            self.secured = self.secured.plus(amount);
-        }
-        secure
+        now < self.settle_until && grant.within(self.granted).covers(total)
+    }
+
+    /// Sets the room aside for a hold that is secure.
+    pub(crate) fn set_aside(&mut self, amount: Share) {
+        self.secured = self.secured.plus(amount);
     }
 
     /// A hold ended.

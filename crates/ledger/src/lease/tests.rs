@@ -14,7 +14,7 @@ fn grant(limit: i64) -> Grant {
 }
 
 fn key() -> LeaseKey {
-    LeaseKey { organization_id: "acme".parse().unwrap(), period: Period::of(Timestamp::from_millis(0)) }
+    LeaseKey::of("acme".parse().unwrap(), Period::of(Timestamp::from_millis(0)))
 }
 
 /// A store that grants what is wanted under `limit`, where others hold `elsewhere`.
@@ -39,7 +39,7 @@ fn answer(request: &LeaseRequest, limit: i64, elsewhere: i64) -> LeaseGrant {
 fn book_with(amount: i64, since: u64) -> std::sync::Arc<Book> {
     let book = Book::leased(key(), LeaseTerms::default());
     assert!(matches!(book.open_leased(credits(amount), grant(100), at(since), None), Err(NotOpened::NeedsCredit(_))));
-    let request = book.request(at(since)).unwrap();
+    let request = book.request(None, at(since)).unwrap();
     book.answered(&answer(&request, 100, 0));
     book
 }
@@ -62,11 +62,11 @@ fn a_hold_is_charged_only_while_its_lease_cannot_have_been_reclaimed_or_under_a_
     let lost = at(terms.reclaimed_after_ms() - terms.settle_margin_ms);
     assert!(!hold.secure(lost));
     // The next request covers what is held; the store has room for it again.
-    let request = book.request(lost).unwrap();
+    let request = book.request(None, lost).unwrap();
     assert_eq!(request.keep.credits, credits(10));
     book.answered(&answer(&request, 100, 95));
     assert!(!hold.secure(lost), "others have it now");
-    let request = book.request(lost.plus_ms(terms.retry_ms)).unwrap();
+    let request = book.request(None, lost.plus_ms(terms.retry_ms)).unwrap();
     book.answered(&answer(&request, 100, 0));
     assert!(hold.secure(lost));
     assert_eq!(hold.capture(credits(10)).used, credits(10));
@@ -77,7 +77,7 @@ fn a_new_lease_that_covers_one_of_two_holds_secures_one() {
     let book = book_with(20, 0);
     let mut holds = [0, 1].map(|_| book.open_leased(credits(10), grant(100), at(0), None).unwrap());
     let lost = at(LeaseTerms::default().reclaimed_after_ms());
-    let request = book.request(lost).unwrap();
+    let request = book.request(None, lost).unwrap();
     // The store has room for one of them: less than what is needed to keep both, as after a reclaim.
     let covers_one = Share { credits: credits(10), calls: 1 };
     let lease = Lease { granted: covers_one, ..answer(&request, 100, 0).lease };
@@ -92,11 +92,11 @@ fn a_lease_is_renewed_at_half_its_time_while_anything_is_held() {
     let (terms, all) = (LeaseTerms::default(), Grant { calls: Some(1), ..grant(10) });
     let book = Book::leased(key(), terms);
     assert!(book.open_leased(credits(10), all, at(0), None).is_err());
-    let request = book.request(at(0)).unwrap();
+    let request = book.request(None, at(0)).unwrap();
     let lease = Lease { granted: Share::of_call(credits(10)), ..answer(&request, 10, 0).lease };
     book.answered(&LeaseGrant { lease, grant: all, ..answer(&request, 10, 0) });
     let hold = book.open_leased(credits(10), all, at(0), None).unwrap();
-    let renewed = (0..terms.ttl_ms).find(|now| book.request(at(*now)).is_some()).unwrap();
+    let renewed = (0..terms.ttl_ms).find(|now| book.request(None, at(*now)).is_some()).unwrap();
     let half = (terms.ttl_ms - terms.margin_ms) / 2;
     assert!((half - terms.margin_ms..=half).contains(&renewed), "renewed after {renewed} ms");
     drop(hold);
@@ -105,13 +105,13 @@ fn a_lease_is_renewed_at_half_its_time_while_anything_is_held() {
 #[test]
 fn a_request_whose_fate_is_unknown_leaves_no_more_than_it_might_have() {
     let book = book_with(10, 0);
-    book.asked(at(1));
-    let request = book.request(at(1)).unwrap();
+    book.asked(None, at(1));
+    let request = book.request(None, at(1)).unwrap();
     assert!(request.yields && request.keep.is_zero());
-    book.unanswered(request.epoch);
+    book.unanswered(None, request.epoch);
     assert!(matches!(book.open_leased(credits(1), grant(100), at(2), None), Err(NotOpened::NeedsCredit(_))));
     // And its answer, should it still come, says nothing any more.
-    let again = book.request(at(3)).unwrap();
+    let again = book.request(None, at(3)).unwrap();
     book.answered(&answer(&request, 100, 0));
     assert!(matches!(book.open_leased(credits(1), grant(100), at(3), None), Err(NotOpened::NeedsCredit(_))));
     assert!(again.epoch > request.epoch);
@@ -123,7 +123,7 @@ fn a_call_is_refused_at_once_where_nobody_has_credit_and_not_before_others_were_
         let book = Book::leased(key(), LeaseTerms::default());
         let tried = book.open_leased(credits(120), grant(100), at(1_000), None);
         let Err(NotOpened::NeedsCredit(ticket)) = tried else { panic!("{tried:?}") };
-        let request = book.request(at(1_010)).unwrap();
+        let request = book.request(None, at(1_010)).unwrap();
         let grant_now = LeaseGrant { silent_ms, ..answer(&request, 100, elsewhere) };
         book.answered(&grant_now);
         let outcome = book.open_leased(credits(120), grant(100), at(1_012), Some(ticket)).unwrap_err();
@@ -147,7 +147,7 @@ fn without_a_limit_there_is_no_lease() {
     let mut hold = book.open_leased(credits(5), unlimited, at(0), None).unwrap();
     assert!(hold.secure(at(u64::MAX)) && !hold.is_leased());
     hold.capture(credits(5));
-    assert_eq!(book.request(at(100_000)), None);
+    assert_eq!(book.request(None, at(100_000)), None);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn what_is_idle_goes_back() {
     let terms = LeaseTerms::default();
     let book = book_with(10, 0);
     drop(book.open_leased(credits(10), grant(100), at(0), None).unwrap());
-    let request = book.request(at(terms.idle_ms)).unwrap();
+    let request = book.request(None, at(terms.idle_ms)).unwrap();
     assert_eq!((request.keep, request.want), (Share::ZERO, Share::ZERO));
 }
 
@@ -166,4 +166,55 @@ fn shares_do_not_wrap() {
     assert_eq!(Share::ZERO.less(most), Share::ZERO);
     assert_eq!(most.scaled(3, 2).calls, u64::MAX / 2);
     assert_eq!(most.scaled(1, 0), most);
+}
+
+fn ann(limit: i64) -> crate::Spender {
+    let limit = if limit < 0 { Limit::Unlimited } else { Limit::Credits(credits(limit)) };
+    crate::Spender { user_id: "ann".parse().unwrap(), limit }
+}
+
+fn open_by(book: &std::sync::Arc<Book>, by: &crate::Spender, amount: i64) -> Result<crate::Hold, NotOpened> {
+    book.open_by(Some(by), credits(amount), grant(1_000), at(0), None)
+}
+
+/// Answers a request for Ann's account of which so much is charged.
+fn answer_hers(book: &Book, limit: i64, charged: i64) {
+    let request = book.request(Some(&ann(0).user_id), at(0)).unwrap();
+    let charged = Share { credits: credits(charged), calls: 0 };
+    let mut answer = answer(&request, limit, 0);
+    let (granted, _) = request.decide(charged, charged, Reach::new(grant(limit), charged, charged, Share::ZERO));
+    (answer.lease.granted, answer.lease.charged, answer.used) = (granted, charged, charged);
+    book.answered(&answer);
+}
+
+#[test]
+fn a_members_lease_begins_when_nothing_is_being_written_down_and_covers_what_is_held_before_it() {
+    let book = book_with(100, 0);
+    let (free, limited) = (ann(-1), ann(30));
+    open_by(&book, &free, 5).unwrap().capture(credits(5));
+    let mut written_down = open_by(&book, &free, 4).unwrap();
+    let held = open_by(&book, &free, 10).unwrap();
+    assert_eq!(open_by(&book, &limited, 1).unwrap_err(), NotOpened::NotBegun);
+    assert!(written_down.secure(at(0)));
+    assert_eq!(book.may_begin(&limited.user_id), None, "its event may be in the store before it is counted");
+    written_down.capture(credits(4));
+    assert_eq!(book.may_begin(&limited.user_id), Some(credits(9)));
+    open_by(&book, &free, 2).unwrap().capture(credits(2));
+    assert!(!book.begin(&limited.user_id, credits(9)), "something was captured since");
+    assert!(book.begin(&limited.user_id, credits(11)) && book.has_begun(&limited.user_id));
+    let waits = open_by(&book, &limited, 9).unwrap_err();
+    assert!(matches!(waits, NotOpened::NeedsCredit(ticket) if ticket.waits_for_member()));
+    answer_hers(&book, 30, 11);
+    let mut hers = open_by(&book, &limited, 9).unwrap();
+    assert_eq!(hers.leased_by(), Some(&limited.user_id));
+    assert_eq!(book.spending(&limited.user_id).held, credits(19), "9 and the 10 before");
+    assert!(matches!(open_by(&book, &limited, 1), Err(NotOpened::NeedsCredit(_))), "11 + 10 + 9 are 30");
+    // Both leases must cover it when it is charged.
+    let lost = at(LeaseTerms::default().reclaimed_after_ms());
+    assert!(hers.secure(at(0)) && !open_by(&book, &free, 1).unwrap().secure(lost));
+    hers.capture(credits(9));
+    held.void();
+    // What a failed call gives back is there for the next, and nothing beyond.
+    assert!(open_by(&book, &limited, 10).is_ok());
+    assert!(open_by(&book, &ann(31), 11).is_err() && open_by(&book, &free, 11).is_ok());
 }

@@ -32,11 +32,15 @@ pub(crate) enum Mutant {
     Hoards,
     /// A call is refused at the first answer that has too little.
     Impatient,
+    /// A member's lease begins before what the member spent is applied.
+    BeginsBehind,
+    /// A member's lease begins though a charge of the member's came between.
+    BeginsBlindly,
 }
 
 impl Mutant {
     /// All that must be caught.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Unguarded,
         Self::ExpiredForgotten,
         Self::ReclaimedAtOnce,
@@ -49,6 +53,8 @@ impl Mutant {
         Self::Deaf,
         Self::Hoards,
         Self::Impatient,
+        Self::BeginsBehind,
+        Self::BeginsBlindly,
     ];
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::{Book, Credits, Grant, Hold, Limit, Share, Ticket, Uptime};
+use ledger::{Book, Credits, Grant, Hold, Limit, Share, Spender, Ticket, Uptime};
 
-use crate::database::{Account, Event, Life};
+use crate::database::{ACCOUNTS, Account, Event, Life, PERIODS, share_in, user, whose};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Up {
@@ -21,15 +21,27 @@ pub(crate) enum Up {
 /// A call on its way.
 pub(crate) struct Call {
     pub(crate) account: Account,
+    pub(crate) by_ann: bool,
     pub(crate) amount: Credits,
     pub(crate) began: u64,
     pub(crate) state: State,
     /// A later try is planned.
     pub(crate) tries_again: bool,
-    /// The least that was obtainable since it began.
-    pub(crate) least: Share,
+    /// The least that was obtainable since it began, of the organisation's credit and of Ann's.
+    pub(crate) least: [Share; 2],
     /// Something was wrong at its instance or at the store while it waited.
     pub(crate) troubled: bool,
+}
+
+/// How far the lease of Ann's account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Nothing is under way.
+    Idle,
+    /// What was captured must be applied: that many events of this life.
+    CatchingUp { captured: Credits, until: u64 },
+    /// The store is asked, by the message of this number.
+    Sent { captured: Credits, number: u64 },
 }
 
 pub(crate) enum State {
@@ -50,11 +62,16 @@ pub(crate) struct Instance {
     /// Thousandths.
     pub(crate) rate: u64,
     pub(crate) offset: u64,
-    pub(crate) grant: Grant,
-    pub(crate) books: [Arc<Book>; 2],
+    /// The organisation's and Ann's, as it knows them.
+    pub(crate) grants: [Grant; 2],
+    pub(crate) books: [Arc<Book>; PERIODS],
     pub(crate) journal: Vec<Event>,
     /// Journaled in this life.
-    pub(crate) spent: [Share; 2],
+    pub(crate) spent: [Share; ACCOUNTS],
+    /// How many events were journaled in this life, and how many of them are known to be applied.
+    pub(crate) events: (u64, u64),
+    pub(crate) beginnings: [Beginning; PERIODS],
+    pub(crate) begun: i64,
     pub(crate) calls: BTreeMap<u64, Call>,
     pub(crate) renewing: Option<u64>,
     pub(crate) epochs: Vec<(Account, i64)>,
@@ -62,7 +79,9 @@ pub(crate) struct Instance {
     pub(crate) applies_at: u64,
     /// The most that was committed in this and the last 150 milliseconds: what came free since then may not have been
     /// given back yet.
-    pub(crate) peaks: [(u64, Share, Share); 2],
+    pub(crate) peaks: [(u64, Share, Share); ACCOUNTS],
+    /// When a call of Ann's last waited.
+    pub(crate) anns_wait_at: u64,
     /// The life whose journal is there to be replayed.
     pub(crate) replays: Option<Life>,
 }
@@ -73,8 +92,29 @@ impl Instance {
     }
 
     pub(crate) fn held(&self, account: Account) -> Share {
-        let book = self.books[account].snapshot();
-        Share { credits: book.held, calls: book.calls_held }
+        let book = &self.books[account % PERIODS];
+        match user(account) {
+            Some(ann) => Share { credits: book.spending(ann).held, calls: 0 },
+            None => Share { credits: book.snapshot().held, calls: book.snapshot().calls_held },
+        }
+    }
+
+    /// Whether an account has a lease.
+    pub(crate) fn has_begun(&self, account: Account) -> bool {
+        user(account).is_none_or(|ann| self.books[account % PERIODS].has_begun(ann))
+    }
+
+    /// What is journaled and not in the store, which has what `is_applied` says.
+    pub(crate) fn unapplied(&self, account: Account, is_applied: impl Fn(u64) -> bool) -> Share {
+        let events = self.journal.iter().filter(|event| !is_applied(event.id));
+        let parts = events.flat_map(Event::parts).filter(|(of, _)| *of == account);
+        parts.fold(Share::ZERO, |sum, (_, charge)| sum.plus(charge))
+    }
+
+    /// Who calls, as a book is told.
+    pub(crate) fn spender(&self, by_ann: bool) -> Option<Spender> {
+        let limit = self.grants[1].credits;
+        by_ann.then(|| Spender { user_id: user(PERIODS).unwrap().clone(), limit })
     }
 
     /// Notes what is committed now.
@@ -99,10 +139,11 @@ impl Instance {
         self.spent[account].plus(self.held(account)).less(charged)
     }
 
-    /// The part of a share that this instance knows to be limited.
-    pub(crate) fn grant_cover(&self, share: Share) -> Share {
-        let credits = if self.grant.credits == Limit::Unlimited { Credits::ZERO } else { share.credits };
-        Share { credits, calls: self.grant.calls.map_or(0, |_| share.calls) }
+    /// The part of an account's share that this instance knows to be limited.
+    pub(crate) fn grant_cover(&self, account: Account, share: Share) -> Share {
+        let grant = self.grants[whose(account)];
+        let credits = if grant.credits == Limit::Unlimited { Credits::ZERO } else { share.credits };
+        share_in(account, Share { credits, calls: grant.calls.map_or(0, |_| share.calls) })
     }
 
     pub(crate) fn is_well(&self, now: u64) -> bool {

@@ -47,6 +47,7 @@ fn no_schedule_overspends_loses_credit_or_refuses_wrongly() {
     println!("{total:?}");
     // A simulation in which nothing happens proves nothing.
     assert!(total.opened > 20 * SEEDS && total.charged > 10 * SEEDS && total.refused > SEEDS, "{total:?}");
+    assert!(total.begun > SEEDS && total.refused_to_ann > SEEDS / 2, "{total:?}");
     assert!(total.reclaims > 0 && total.voided_unsecured > 0 && total.unanswered > 0, "{total:?}");
 }
 

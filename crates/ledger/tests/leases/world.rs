@@ -1,5 +1,6 @@
 //! Time, network and faults: one schedule from a seed, every step of it checked.
 
+mod beginnings;
 mod calls;
 mod checks;
 mod messages;
@@ -10,9 +11,9 @@ use std::collections::BinaryHeap;
 
 use ledger::{Book, Credits, Grant, LeaseKey, LeaseTerms, Limit, Period, Share, Timestamp};
 
-use crate::database::{Account, Database, Event, Life};
+use crate::database::{ACCOUNTS, Account, Database, Event, Life, PERIODS};
 use crate::faults::{Faults, Mutant, terms};
-use crate::instance::{Instance, Up};
+use crate::instance::{Beginning, Instance, Up};
 use crate::random::Random;
 use messages::{Answer, Message};
 
@@ -35,7 +36,7 @@ enum Step {
     Returns(usize, Life, Answer),
     GivesUp(usize, Life, u64),
     Notified(usize, Life),
-    LimitSeen(usize, Grant),
+    LimitSeen(usize, [Grant; 2]),
     Fault,
     Restarts(usize),
 }
@@ -50,7 +51,7 @@ pub(crate) struct World {
     pub(crate) instances: Vec<Instance>,
     /// What calls did, to see that schedules are not empty.
     pub(crate) tally: Tally,
-    keys: [LeaseKey; 2],
+    keys: [LeaseKey; PERIODS],
     steps: BinaryHeap<Reverse<(u64, u64)>>,
     waiting: std::collections::HashMap<u64, Step>,
     next: u64,
@@ -62,7 +63,7 @@ pub(crate) struct World {
     clock_jumps: i64,
     clock_rate: u64,
     limit_lowered_at: u64,
-    journaled: [Share; 2],
+    journaled: [Share; ACCOUNTS],
     /// Events of journals that were lost before the store had them.
     lost: Vec<Event>,
 }
@@ -77,6 +78,8 @@ pub(crate) struct Tally {
     pub(crate) unanswered: u64,
     pub(crate) reclaims: u64,
     pub(crate) late: u64,
+    pub(crate) refused_to_ann: u64,
+    pub(crate) begun: u64,
 }
 
 impl Tally {
@@ -88,6 +91,8 @@ impl Tally {
         self.unanswered += other.unanswered;
         self.reclaims += other.reclaims;
         self.late += other.late;
+        self.refused_to_ann += other.refused_to_ann;
+        self.begun += other.begun;
     }
 }
 
@@ -96,12 +101,12 @@ impl World {
         let mut random = Random::new(seed);
         let faults = Faults::of(&mut random);
         let terms = terms(mutant);
-        let grant = some_grant(&mut random);
+        let grants = [some_grant(&mut random), some_member_grant(&mut random)];
         let period = Period::of(Timestamp::from_millis(1_800_000_000_000));
         let organization_id: ledger::OrganizationId = "acme".parse().unwrap();
-        let keys = [period, period.next()].map(|period| LeaseKey { organization_id: organization_id.clone(), period });
+        let keys = [period, period.next()].map(|period| LeaseKey::of(organization_id.clone(), period));
         let mut world = Self {
-            database: Database::new(grant, terms, mutant),
+            database: Database::new(grants, terms, mutant),
             instances: Vec::new(),
             tally: Tally::default(),
             now: 0,
@@ -117,7 +122,7 @@ impl World {
             clock_jumps: 0,
             clock_rate: random.between(1_000 - faults.drift, 1_000 + faults.drift),
             limit_lowered_at: 0,
-            journaled: [Share::ZERO; 2],
+            journaled: [Share::ZERO; ACCOUNTS],
             lost: Vec::new(),
             random,
             faults,
@@ -125,7 +130,7 @@ impl World {
             terms,
         };
         for number in 0..usize::try_from(world.random.between(1, 4)).unwrap() {
-            let instance = world.born(grant);
+            let instance = world.born(grants);
             world.instances.push(instance);
             world.at(world.random.clone().between(0, 200), Step::NewCalls(number));
             world.at(u64::try_from(number).unwrap() * 31, Step::Tick(number));
@@ -134,7 +139,7 @@ impl World {
         world
     }
 
-    fn born(&mut self, grant: Grant) -> Instance {
+    fn born(&mut self, grants: [Grant; 2]) -> Instance {
         self.lives += 1;
         let drift = self.faults.drift;
         Instance {
@@ -145,16 +150,20 @@ impl World {
             troubled_until: 0,
             rate: self.random.between(1_000 - drift, 1_000 + drift),
             offset: self.random.between(0, 1_000_000),
-            grant,
+            grants,
             books: self.keys.clone().map(|key| Book::leased(key, self.terms)),
             journal: Vec::new(),
-            spent: [Share::ZERO; 2],
+            spent: [Share::ZERO; ACCOUNTS],
+            events: (0, 0),
+            beginnings: [Beginning::Idle; PERIODS],
+            begun: i64::MIN / 2,
             calls: std::collections::BTreeMap::new(),
             renewing: None,
             epochs: Vec::new(),
             applying: None,
             applies_at: 0,
-            peaks: [(0, Share::ZERO, Share::ZERO); 2],
+            peaks: [(0, Share::ZERO, Share::ZERO); ACCOUNTS],
+            anns_wait_at: 0,
             replays: None,
         }
     }
@@ -219,7 +228,7 @@ impl World {
             Step::Returns(instance, _, answer) => self.returns(instance, answer),
             Step::GivesUp(instance, _, number) => self.gives_up(instance, number),
             Step::Notified(instance, _) => self.notified(instance),
-            Step::LimitSeen(instance, grant) => self.limit_seen(instance, grant),
+            Step::LimitSeen(instance, grants) => self.limit_seen(instance, grants),
             Step::Fault => self.fault(),
             Step::Restarts(instance) => self.restarts(instance),
         }
@@ -234,4 +243,10 @@ fn some_grant(random: &mut Random) -> Grant {
     let credits = Credits::from_whole(i64::try_from(random.between(0, 400)).unwrap()).unwrap();
     let credits = if random.once_in(12) { Limit::Unlimited } else { Limit::Credits(credits) };
     Grant { credits, calls: random.once_in(4).then(|| random.between(0, 40)) }
+}
+
+fn some_member_grant(random: &mut Random) -> Grant {
+    let credits = Credits::from_whole(i64::try_from(random.between(0, 200)).unwrap()).unwrap();
+    let credits = if random.once_in(4) { Limit::Unlimited } else { Limit::Credits(credits) };
+    Grant { credits, calls: None }
 }

@@ -11,10 +11,20 @@ const EVENT_BYTES_MAX: usize = 4 << 20;
 /// Room that is kept from event to event.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
+/// What a stream said, once it has ended.
+pub struct Heard {
+    /// Of the work.
+    pub usage: ModelUsage,
+    /// The last event that counted tokens, as it came; empty where there was none, or a very long one.
+    pub counted: Vec<u8>,
+}
+
 /// Follows one stream.
 pub struct StreamReader {
     reader: Arc<UsageReader>,
     said: Said,
+    /// The last event's data that counted tokens.
+    counted: Vec<u8>,
     /// The line that has begun.
     line: Vec<u8>,
     /// The data of the event that has begun.
@@ -30,6 +40,7 @@ impl StreamReader {
         Self {
             reader,
             said: Said::default(),
+            counted: Vec::new(),
             line: Vec::new(),
             data: Vec::new(),
             has_data: false,
@@ -65,13 +76,13 @@ impl StreamReader {
     }
 
     /// What the stream said. An event that its end left open counts only where the end was clean.
-    pub fn finish(mut self, cut: bool) -> ModelUsage {
+    pub fn finish(mut self, cut: bool) -> Heard {
         if !cut {
             let line = std::mem::take(&mut self.line);
             self.take_line(&line);
             self.take_line(b"");
         }
-        self.said.into_usage()
+        Heard { usage: self.said.into_usage(), counted: self.counted }
     }
 
     fn begin_line(&mut self, part: &[u8]) {
@@ -101,7 +112,10 @@ impl StreamReader {
             return self.data.extend_from_slice(value);
         }
         if self.has_data && !self.is_too_long {
-            self.reader.note(&self.data, |_| true, &mut self.said);
+            let is_marked = self.reader.note(&self.data, |_| true, &mut self.said);
+            if is_marked && self.data.len() <= KEPT_BYTES_MAX {
+                std::mem::swap(&mut self.counted, &mut self.data);
+            }
         }
         self.data = emptied(std::mem::take(&mut self.data));
         self.has_data = false;

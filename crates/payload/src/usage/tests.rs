@@ -53,7 +53,7 @@ fn usage((model, [input, output, cached, write, reasoning]): Want) -> ModelUsage
 fn streamed(reader: &Arc<UsageReader>, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>, cut: bool) -> ModelUsage {
     let mut stream = StreamReader::new(Arc::clone(reader));
     pieces.into_iter().for_each(|piece| stream.push(piece.as_ref()));
-    stream.finish(cut)
+    stream.finish(cut).usage
 }
 
 #[test]

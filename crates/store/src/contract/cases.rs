@@ -1,5 +1,6 @@
 mod directory;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::{
@@ -145,6 +146,20 @@ pub(super) async fn all_filters_hold_together(fresh: Fresh) {
             session_id: Some(id("s1")),
         },
         HistoryFilter::default(),
+        // Whole days, whose sums are known without their events.
+        HistoryFilter {
+            from: Some(at("2026-11-05T00:00:00Z")),
+            until: Some(at("2026-11-15T00:00:00Z")),
+            ..HistoryFilter::default()
+        },
+        HistoryFilter {
+            event_type: Some(id("b")),
+            user_id: Some(id("bob")),
+            until: Some(at("2026-11-09T00:00:00Z")),
+            ..HistoryFilter::default()
+        },
+        HistoryFilter { user_id: Some(id("nobody")), ..HistoryFilter::default() },
+        HistoryFilter { from: Some(at("2026-12-01T00:00:00Z")), ..HistoryFilter::default() },
     ];
     for filter in filters {
         let mut want: Vec<_> = events.iter().filter(|event| passes(&filter, event)).cloned().collect();
@@ -155,6 +170,9 @@ pub(super) async fn all_filters_hold_together(fresh: Fresh) {
         assert_eq!(page.summary.total_events, u64::try_from(want.len()).unwrap());
         assert_eq!(page.summary.total_credits.micros(), want.iter().map(|event| event.credits.micros()).sum::<i64>());
         assert_eq!(page.summary.last, want.first().map(|event| event.occurred_at));
+        assert_eq!(page.summary.first, want.last().map(|event| event.occurred_at), "{filter:?}");
+        let users: BTreeSet<_> = want.iter().map(|event| event.user_id.as_str()).collect();
+        assert_eq!(page.summary.unique_users, u64::try_from(users.len()).unwrap());
         assert_eq!(page.sessions.is_empty(), want.iter().all(|event| event.session_id.is_none()));
     }
 }

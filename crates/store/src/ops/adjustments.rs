@@ -31,7 +31,7 @@ const LIST_ADJUSTMENTS: &str =
     ORDER BY event_id DESC LIMIT $3";
 /// What instances may still charge without asking. In a database that one gateway owns there are no leases.
 const SUM_LEASED: &str = "SELECT CAST(COALESCE(SUM(granted_micros - charged_micros), 0) AS BIGINT) FROM leases
-    WHERE organization_id = $1 AND period_start_ms = $2";
+    WHERE organization_id = $1 AND period_start_ms = $2 AND user_id = ''";
 
 /// Adjustments, on an open connection.
 pub(crate) struct AdjustmentRows<'c, D: Dialect>(pub(crate) &'c mut D::Connection);

@@ -56,6 +56,10 @@ const REBUILD_ROLLUPS: &str = concat!(
     "INSERT INTO daily_rollups (organization_id, day_start_ms, event_type, user_id, credits_micros, events) ",
     rollups_of_events!()
 );
+const REBUILD_MEMBERS: &str = "UPDATE member_balances SET used_micros = (
+    SELECT CAST(COALESCE(SUM(r.credits_micros), 0) AS BIGINT) FROM daily_rollups r
+    WHERE r.organization_id = member_balances.organization_id AND r.user_id = member_balances.user_id
+    AND r.day_start_ms >= $2 AND r.day_start_ms < $3) WHERE organization_id = $1 AND period_start_ms = $2";
 /// Takes hold of the balance, whether or not it was there, so that nobody adds events to it until this transaction ends:
 /// whoever adds events moves the balance before the rollups.
 const CLAIM_BALANCE: &str = "INSERT INTO balances (organization_id, period_start_ms, used_micros, events, calls)
@@ -140,9 +144,9 @@ where
         Ok(())
     }
 
-    /// Writes an organisation's rollups of a period anew, from its events.
+    /// Writes an organisation's rollups of a period anew, from its events, and what its members used by them.
     pub(crate) async fn rebuild_rollups(&mut self, of: &OrganizationId, period: Period) -> Result<(), StoreError> {
-        for text in [DELETE_ROLLUPS, REBUILD_ROLLUPS] {
+        for text in [DELETE_ROLLUPS, REBUILD_ROLLUPS, REBUILD_MEMBERS] {
             let rebuild = sqlx::query(text).bind(of.as_str());
             let rebuild = rebuild.bind(period.start().millis()).bind(period.end().millis());
             rebuild.execute(&mut *self.0).await.map_err(from_driver)?;

@@ -89,6 +89,10 @@ async fn months_are_made_ahead_and_old_ones_dropped() {
     assert_eq!(store.event(&old.organization_id, old.id).await.unwrap(), None);
     assert_eq!(store.event(&kept.organization_id, kept.id).await.unwrap(), Some(kept.clone()));
     assert_eq!(store.balance(&old.organization_id, month("2026-08")).await.unwrap().events, 1, "sums stay");
+    let page = ledger::PageRequest { page: 1, limit: 10 };
+    let history = store.history(&kept.organization_id, &ledger::HistoryFilter::default(), page).await.unwrap();
+    let summary = history.summary;
+    assert_eq!((summary.total_events, summary.first), (1, Some(kept.occurred_at)), "what is gone does not count");
     let left = ["2026_09", "2026_11", "2026_12", "2027_01"].map(|month| format!("usage_events_{month}"));
     assert_eq!(partitions(&database).await, left);
 }

@@ -84,6 +84,24 @@ event_type = "structuring_diagnose"
 }
 
 #[tokio::test]
+async fn a_secret_that_is_too_short_is_named_where_it_stands() {
+    let folder = folder();
+    fs::write(folder.path().join("secret"), "short").unwrap();
+    let told = said(folder.path(), &sound()).await;
+    let want = "the HS256 secret has 5 bytes; allowed: a secret of 32 bytes or more";
+    assert_eq!(told, format!("@/gateway.toml:10: auth.hs256_secret_file: {want}"));
+    let file = folder.path().join("gateway.toml");
+    let text =
+        sound().replace("hs256_secret_file = \"@/secret\"\n", "").replace('@', &folder.path().display().to_string());
+    fs::write(&file, text).unwrap();
+    let secret = ("GATEWAY__AUTH__HS256_SECRET".to_owned(), "short".to_owned());
+    let mut inspected = settings::inspect(&file, [secret]).unwrap_or_else(|faults| panic!("{faults}"));
+    look(&mut inspected).await;
+    let told = lines(&inspected.faults()).join("\n");
+    assert_eq!(told, format!("GATEWAY__AUTH__HS256_SECRET: auth.hs256_secret: {want}"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_is_a_fault() {
     let folder = folder();
     // Not even a superuser makes files there.

@@ -93,7 +93,7 @@ async fn price(drill: &Drill, options: &Options, store: &dyn Store, route: &Rout
     let definitions = store.event_definitions().await.context("database.url")?;
     let definition = definitions.into_iter().find(|definition| definition.event_type == route.event_type);
     let definition = definition.with_context(|| format!("{} has no event definition", route.event_type))?;
-    let signals = route.extractor.extract(drill.body.as_bytes()).context("--body")?.signals;
+    let signals = route.extractor.extract(drill.body.as_bytes()).map_err(|why| Failure::word("--body", why))?.signals;
     let plan = "free".parse().context("a plan")?;
     let plugin = Plugin::load(&options.pricing).context("pricing.plugin")?;
     let call = Call { definition: &definition, plan: &plan, signals: &signals };

@@ -36,8 +36,10 @@ pub(in crate::cli) struct DiffArgs {
     /// The configuration that names the database: recorded calls are compared. It is only read.
     #[arg(long, short, value_name = "FILE", requires = "from", requires = "to")]
     config: Option<PathBuf>,
+    /// The first month of the recorded calls.
     #[arg(long, value_name = "YYYY-MM", requires = "config")]
     from: Option<Period>,
+    /// The last month of the recorded calls.
     #[arg(long, value_name = "YYYY-MM", requires = "config")]
     to: Option<Period>,
     /// Print JSON.

@@ -3,12 +3,14 @@
 use ledger::{Credits, HoldRefused, NotOpened, Share, Ticket};
 
 use super::{Step, World};
-use crate::database::Event;
+use crate::database::{Event, PERIODS, user};
 use crate::faults::Mutant;
 use crate::instance::{Call, State, Up};
 
 /// How long a call waits for credit.
 const WAIT_AT_MOST: u64 = 600;
+/// How long it waits in all where nobody knows whether there is any.
+const WAIT_FOR_ANSWER: u64 = 1_800;
 /// How soon a call that waits for others tries again.
 const TRY_AGAIN_AFTER: u64 = 40;
 
@@ -36,11 +38,12 @@ impl World {
         let number = self.next;
         let call = Call {
             account: self.account(),
+            by_ann: self.random.once_in(2),
             amount: Credits::from_micros(micros),
             began: self.now,
             state: State::Waiting(Ticket::default()),
             tries_again: false,
-            least: Share { credits: Credits::MAX, calls: u64::MAX },
+            least: [Share { credits: Credits::MAX, calls: u64::MAX }; 2],
             troubled: false,
         };
         self.instances[instance].calls.insert(number, call);
@@ -50,32 +53,47 @@ impl World {
     fn open(&mut self, instance: usize, number: u64, after: Option<Ticket>) {
         let it = &mut self.instances[instance];
         let uptime = it.uptime(self.now);
+        let Some(call) = it.calls.get(&number) else { return };
+        let by = it.spender(call.by_ann);
         let Some(call) = it.calls.get_mut(&number) else { return };
-        let (account, amount, grant) = (call.account, call.amount, it.grant);
-        match it.books[account].open_leased(amount, grant, uptime, after) {
+        let (account, by_ann, amount, grant) = (call.account, call.by_ann, call.amount, it.grants[0]);
+        match it.books[account].open_by(by.as_ref(), amount, grant, uptime, after) {
             Ok(hold) => {
                 call.state = State::Held(hold);
                 self.tally.opened += 1;
                 self.check_opened(instance, account);
+                if by_ann {
+                    self.check_opened(instance, account + PERIODS);
+                }
                 let long = self.random.once_in(8);
                 let lasts = if long { self.random.between(500, 5_000) } else { self.random.between(1, 150) };
                 let life = self.instances[instance].life;
                 self.at(self.now + lasts, Step::Ends(instance, life, number));
             }
             Err(NotOpened::Refused(refused)) => self.refused(instance, number, refused),
-            Err(NotOpened::NeedsCredit(ticket)) => {
+            Err(not_opened) => {
                 let waited = self.now - call.began;
+                let ticket = match not_opened {
+                    NotOpened::NeedsCredit(ticket) => ticket,
+                    _ => Ticket::default(),
+                };
                 call.state = State::Waiting(ticket);
                 let impatient = self.mutant == Mutant::Impatient && after.is_some();
-                if waited >= WAIT_AT_MOST || impatient {
-                    // Nobody can say more than the newest answer, if there was one since this call came.
-                    match it.books[account].give_up(amount, grant, ticket) {
-                        Some(refused) => self.refused(instance, number, refused),
-                        None => self.not_answered(instance, number),
-                    }
-                } else if !std::mem::replace(&mut call.tries_again, true) {
+                let gives_up = waited >= WAIT_AT_MOST || impatient;
+                let refused = it.books[account].give_up(by.as_ref(), amount, grant, ticket).filter(|_| gives_up);
+                if let Some(refused) = refused {
+                    return self.refused(instance, number, refused);
+                }
+                // Nobody can say more than the newest answer, if there was one since this call came.
+                if waited >= WAIT_FOR_ANSWER {
+                    return self.not_answered(instance, number);
+                }
+                if !std::mem::replace(&mut call.tries_again, true) {
                     let life = it.life;
                     self.at(self.now + TRY_AGAIN_AFTER, Step::TriesAgain(instance, life, number));
+                }
+                if not_opened == NotOpened::NotBegun {
+                    self.begins(instance, account);
                 }
             }
         }
@@ -115,6 +133,7 @@ impl World {
 
     fn refused(&mut self, instance: usize, number: u64, refused: HoldRefused) {
         self.tally.refused += 1;
+        self.tally.refused_to_ann += u64::from(matches!(refused, HoldRefused::User { .. }));
         if let Some(call) = self.instances[instance].calls.remove(&number) {
             self.check_refused(instance, &call, refused);
         }
@@ -158,7 +177,9 @@ impl World {
             call.state = State::Waiting(Ticket::default());
             return self.check_given_free(instance, &call);
         }
-        it.books[call.account].limits_changed();
+        for account in [call.account, call.account + PERIODS] {
+            it.books[call.account].limits_changed(user(account));
+        }
         call.state = State::Securing(hold, since);
         let planned = std::mem::replace(&mut call.tries_again, true);
         it.calls.insert(number, call);
@@ -175,7 +196,7 @@ impl World {
         let part = i64::try_from(self.random.between(1, 4)).unwrap();
         let credits = Credits::from_micros(hold.amount().micros() / part);
         let charge = Share::of_call(credits);
-        self.journal(instance, Event { id: number, account: call.account, charge, secured_at });
+        self.journal(instance, Event { id: number, account: call.account, by_ann: call.by_ann, charge, secured_at });
         hold.capture(credits);
         self.tally.charged += 1;
         let life = self.instances[instance].life;
@@ -185,7 +206,10 @@ impl World {
     pub(super) fn journal(&mut self, instance: usize, event: Event) {
         let it = &mut self.instances[instance];
         it.journal.push(event);
-        it.spent[event.account] = it.spent[event.account].plus(event.charge);
-        self.journaled[event.account] = self.journaled[event.account].plus(event.charge);
+        it.events.0 += 1;
+        for (account, charge) in event.parts() {
+            it.spent[account] = it.spent[account].plus(charge);
+            self.journaled[account] = self.journaled[account].plus(charge);
+        }
     }
 }

@@ -3,21 +3,27 @@
 use ledger::{Credits, HoldRefused, Limit, Reach, Share};
 
 use super::World;
-use crate::database::Account;
+use crate::database::{ACCOUNTS, Account, Event, PERIODS, share_in, whose};
+use crate::faults::Mutant;
 use crate::instance::{Call, Instance, State, Up};
 
 impl World {
-    /// After every step: no instance has committed more than its row covers, and no charge came late that was in time.
+    /// After every step: no instance has committed more than its row covers, every charge is known to both sides once, and
+    /// no charge came late that was in time.
     pub(super) fn check(&mut self) {
         for it in &self.instances {
             if it.up != Up::Running {
                 continue;
             }
-            for account in 0..2 {
-                let Some(row) = self.database.rows[account].get(&it.life).filter(|row| row.reclaims == 0) else {
+            for account in (0..ACCOUNTS).filter(|account| it.has_begun(*account)) {
+                let Some(row) = self.database.rows[account].get(&it.life) else { continue };
+                let charged = row.charged.plus(it.unapplied(account, |event| self.database.has(event)));
+                let forgets = self.mutant == Mutant::ChargesForgotten;
+                assert!(forgets || charged == it.spent[account], "{charged:?} of {:?}: {row:?}", it.spent[account]);
+                if row.reclaims > 0 {
                     continue;
-                };
-                let committed = self.database.limited(it.spent[account].plus(it.held(account)));
+                }
+                let committed = self.database.limited(account, it.spent[account].plus(it.held(account)));
                 assert!(row.granted.covers(committed), "{committed:?} is committed under {row:?}");
             }
         }
@@ -36,20 +42,24 @@ impl World {
     /// A hold was opened: its lease is live by the store's clock and covers it; a limit lowered a second ago is kept.
     pub(super) fn check_opened(&self, instance: usize, account: Account) {
         let it = &self.instances[instance];
-        let unlimited = it.grant.credits == Limit::Unlimited && it.grant.calls.is_none();
+        let grant = it.grants[whose(account)];
+        let unlimited = grant.credits == Limit::Unlimited && grant.calls.is_none();
         if unlimited || self.faults.clock_jump != 0 {
             return;
         }
         let row = self.database.rows[account].get(&it.life).expect("a hold without a lease");
         let (now, ends) = (self.database.clock, row.expires_at);
         assert!(now < ends, "a hold was opened {} ms after its lease expired", now - ends);
-        let committed = it.grant_cover(it.spent[account].plus(it.held(account)));
+        // What was held while there was no limit needs no cover, nor what is held by an answer that knows of none.
+        let committed = it.grant_cover(account, it.spent[account].plus(it.held(account)));
+        let committed = self.database.limited(account, committed);
         assert!(row.granted.covers(committed), "a hold was opened beyond its lease: {committed:?}, {row:?}");
         let settled = self.now > self.limit_lowered_at + 1_000;
         if settled && self.instances.iter().all(|it| it.is_well(self.now)) && self.store_troubled_until <= self.now {
-            let spent = it.grant_cover(self.committed(account));
-            let limit = Reach::new(self.database.grant, self.database.late, Share::ZERO, Share::ZERO);
-            let spent = self.database.limited(spent);
+            let spent = it.grant_cover(account, self.committed(account));
+            let (grant, late) = (self.database.grants[whose(account)], self.database.late[whose(account)]);
+            let limit = Reach::new(grant, late, Share::ZERO, Share::ZERO);
+            let spent = self.database.limited(account, spent);
             assert!(limit.covers(spent), "a hold was opened with {spent:?} spent of {limit:?}");
         }
     }
@@ -58,7 +68,7 @@ impl World {
     fn committed(&self, account: Account) -> Share {
         self.instances.iter().fold(self.database.used[account], |sum, it| {
             let charged = self.database.rows[account].get(&it.life).map_or(Share::ZERO, |row| row.charged);
-            sum.plus(it.committed(account, charged))
+            if it.has_begun(account) { sum.plus(it.committed(account, charged)) } else { sum }
         })
     }
 
@@ -73,25 +83,32 @@ impl World {
                 Some(_) => it.recently_committed(account, row.charged).max(promised),
                 None => it.recently_committed(account, row.charged),
             };
-            taken = taken.plus(owner.map_or(row.amount(), committed));
+            // What is ready for calls of hers that wait for the organisation's credit is set aside for them.
+            let waits = owner.is_some_and(|it| whose(account) == 1 && self.now <= it.anns_wait_at + 150);
+            let aside = if waits { row.amount() } else { Share::ZERO };
+            taken = taken.plus(owner.map_or(row.amount(), committed).max(aside));
         }
         let most = Share { credits: Credits::MAX, calls: u64::MAX };
-        Reach::new(self.database.grant, Share::ZERO, taken, Share::ZERO).cut(most)
+        share_in(account, Reach::new(self.database.grants[whose(account)], Share::ZERO, taken, Share::ZERO).cut(most))
     }
 
     /// Notes for every call that waits how little there was, and whether anything was wrong.
     fn watch_waiting(&mut self) {
         for it in &mut self.instances {
-            (0..2).for_each(|account| it.peak(account, self.now));
+            (0..ACCOUNTS).for_each(|account| it.peak(account, self.now));
+            if it.calls.values().any(|call| call.by_ann && matches!(call.state, State::Waiting(_))) {
+                it.anns_wait_at = self.now;
+            }
         }
-        let obtainable = [self.obtainable(0), self.obtainable(1)];
+        let obtainable: [Share; ACCOUNTS] = std::array::from_fn(|account| self.obtainable(account));
         let store_well = self.store_troubled_until <= self.now;
         for it in &mut self.instances {
             let well = store_well && it.is_well(self.now);
             for call in it.calls.values_mut() {
                 call.troubled |= !well;
                 if matches!(call.state, State::Waiting(_)) {
-                    call.least = call.least.min(obtainable[call.account]);
+                    call.least[0] = call.least[0].min(obtainable[call.account]);
+                    call.least[1] = call.least[1].min(obtainable[call.account + PERIODS]);
                 }
             }
         }
@@ -111,8 +128,10 @@ impl World {
     /// A refusal is justified where the credit was not there at some moment while the call waited.
     pub(super) fn check_refused(&self, instance: usize, call: &Call, refused: HoldRefused) {
         let well = self.instances[instance].is_well(self.now) && self.store_troubled_until <= self.now;
-        let least = call.least.min(self.obtainable(call.account));
-        let justified = !least.covers(Share::of_call(call.amount));
+        let to_ann = matches!(refused, HoldRefused::User { .. });
+        let account = if to_ann { call.account + PERIODS } else { call.account };
+        let least = call.least[whose(account)].min(self.obtainable(account));
+        let justified = !least.covers(share_in(account, Share::of_call(call.amount)));
         assert!(
             justified || call.troubled || !well,
             "{refused} while {least:?} could be had, asked for {}",
@@ -124,15 +143,15 @@ impl World {
     pub(super) fn is_quiet(&self) -> bool {
         let idle = |it: &Instance| it.up == Up::Running && it.calls.is_empty() && it.journal.is_empty();
         let leased = |account| !self.database.sum(account).less(self.database.used[account]).is_zero();
-        !self.stormy() && self.instances.iter().all(idle) && !leased(0) && !leased(1)
+        !self.stormy() && self.instances.iter().all(idle) && !(0..ACCOUNTS).any(leased)
     }
 
     /// When all is quiet: no hold, no journal, every charge applied once, and all the rest can be leased again.
     pub(super) fn check_quiet(&mut self) {
-        for account in 0..2 {
+        for account in 0..ACCOUNTS {
             let used = self.database.used[account];
-            let lost = self.lost.iter().filter(|event| event.account == account && !self.database.has(event.id));
-            let lost = lost.fold(Share::ZERO, |sum, event| sum.plus(event.charge));
+            let lost = self.lost.iter().filter(|event| !self.database.has(event.id)).flat_map(Event::parts);
+            let lost = lost.filter(|(of, _)| *of == account).fold(Share::ZERO, |sum, (_, charge)| sum.plus(charge));
             assert_eq!(used.plus(lost), self.journaled[account], "used is not what was charged");
             let leased = self.database.sum(account).less(used);
             assert!(leased.is_zero(), "{leased:?} is leased though nobody calls: {:?}", self.database.rows[account]);

@@ -1,9 +1,9 @@
 //! Between instances and the store: what is sent, lost, late, executed without an answer.
 
-use ledger::{LeaseGrant, LeaseRequest};
+use ledger::{Credits, LeaseGrant, LeaseRequest};
 
 use super::{STORMY_UNTIL, Step, World};
-use crate::database::{Account, Event, Life};
+use crate::database::{ACCOUNTS, Account, Event, Life, PERIODS, user};
 use crate::faults::Mutant;
 use crate::instance::Up;
 
@@ -13,6 +13,7 @@ const GIVE_UP_AFTER: u64 = 600;
 #[derive(Clone, Debug)]
 pub(super) enum Message {
     Renew(u64, Vec<(Account, LeaseRequest)>),
+    Begin(u64, Account, Credits, i64),
     Apply(u64, Vec<Event>),
     Asked,
     Reclaim,
@@ -22,6 +23,7 @@ pub(super) enum Message {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Renewed(u64, Vec<(Account, LeaseGrant)>),
+    Begun(u64, Account, bool),
     Applied(u64, usize),
     Asked(Vec<Account>),
     Retired(u64),
@@ -47,13 +49,13 @@ impl World {
         Some(if late { self.random.between(200, 4_000) } else { self.random.between(1, 4) })
     }
 
-    fn send(&mut self, instance: usize, life: Life, message: Message) {
+    pub(super) fn send(&mut self, instance: usize, life: Life, message: Message) {
         if let Some(way) = self.way(instance) {
             self.at(self.now + way, Step::Arrives(instance, life, message));
         }
     }
 
-    fn number(&mut self, instance: usize) -> u64 {
+    pub(super) fn number(&mut self, instance: usize) -> u64 {
         self.next += 1;
         let (number, life) = (self.next, self.instances[instance].life);
         self.at(self.now + GIVE_UP_AFTER, Step::GivesUp(instance, life, number));
@@ -82,6 +84,10 @@ impl World {
                     }
                 }
                 Some(Answer::Renewed(number, answers))
+            }
+            Message::Begin(number, account, captured, epoch) => {
+                let made = self.database.begin(life, account, Self::captured_share(captured), epoch);
+                Some(Answer::Begun(number, account, made))
             }
             Message::Apply(number, events) => {
                 self.database.apply(life, &events);
@@ -151,7 +157,8 @@ impl World {
         if self.mutant == Mutant::CountsFromAnswer {
             uptime = uptime.plus_ms(GIVE_UP_AFTER);
         }
-        let due = (0..2).filter_map(|account| Some((account, it.books[account].request(uptime)?)));
+        let request = |account: Account| it.books[account % PERIODS].request(user(account), uptime);
+        let due = (0..ACCOUNTS).filter_map(|account| Some((account, request(account)?)));
         let requests: Vec<(Account, LeaseRequest)> = due.collect();
         if requests.is_empty() {
             return;
@@ -199,23 +206,28 @@ impl World {
             Answer::Renewed(number, grants) if it.renewing == Some(number) => {
                 it.renewing = None;
                 for (account, grant) in &grants {
-                    it.books[*account].answered(grant);
+                    it.books[*account % PERIODS].answered(grant);
                 }
                 // A request that was too old for the store has no answer.
                 for (account, epoch) in it.epochs.drain(..) {
-                    it.books[account].unanswered(epoch);
+                    it.books[account % PERIODS].unanswered(user(account), epoch);
                 }
                 self.wake(instance);
             }
             // One that comes after its request was given up says nothing: the book must not hear it.
             Answer::Renewed(_, grants) => {
                 for (account, grant) in &grants {
-                    it.books[*account].answered(grant);
+                    it.books[*account % PERIODS].answered(grant);
                 }
             }
+            Answer::Begun(number, account, made) => self.begun(instance, number, account, made),
             Answer::Applied(number, count) if it.applying == Some(number) => {
                 it.applying = None;
                 it.journal.drain(..count);
+                if it.up == Up::Running {
+                    it.events.1 += u64::try_from(count).unwrap();
+                }
+                self.caught_up(instance);
             }
             Answer::Retired(number) if it.applying == Some(number) => {
                 it.applying = None;
@@ -223,7 +235,7 @@ impl World {
             }
             Answer::Asked(accounts) if !accounts.is_empty() => {
                 for account in accounts {
-                    it.books[account].asked(uptime);
+                    it.books[account % PERIODS].asked(user(account), uptime);
                 }
                 self.send_requests(instance);
             }
@@ -237,7 +249,7 @@ impl World {
         if it.renewing == Some(number) {
             it.renewing = None;
             for (account, epoch) in it.epochs.drain(..) {
-                it.books[account].unanswered(epoch);
+                it.books[account % PERIODS].unanswered(user(account), epoch);
             }
             self.wake(instance);
         } else if it.applying == Some(number) {
@@ -246,6 +258,8 @@ impl World {
             if let Up::Replaying { of, .. } = it.up {
                 it.up = Up::Replaying { of, retiring: false };
             }
+        } else {
+            self.begins_no_more(instance, number);
         }
     }
 }

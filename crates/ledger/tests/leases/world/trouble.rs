@@ -2,8 +2,8 @@
 
 use ledger::{Grant, Share};
 
-use super::{Step, World, some_grant};
-use crate::database::Event;
+use super::{Step, World, some_grant, some_member_grant};
+use crate::database::{ACCOUNTS, Event, PERIODS, user};
 use crate::instance::{State, Up};
 
 impl World {
@@ -46,23 +46,29 @@ impl World {
     }
 
     fn change_limit(&mut self) {
-        let grant = some_grant(&mut self.random);
-        self.database.set_grant(grant);
+        if self.random.once_in(2) {
+            let grant = some_grant(&mut self.random);
+            self.database.set_grant(0, grant);
+        } else {
+            let grant = some_member_grant(&mut self.random);
+            self.database.set_grant(1, grant);
+        }
+        let grants = self.database.grants;
         self.limit_lowered_at = self.now;
         for instance in 0..self.instances.len() {
             let cut_until = self.instances[instance].cut_until.max(self.down_until);
             let seen = cut_until.max(self.now) + self.random.between(1, 250);
-            self.at(seen, Step::LimitSeen(instance, grant));
+            self.at(seen, Step::LimitSeen(instance, grants));
         }
     }
 
-    pub(super) fn limit_seen(&mut self, instance: usize, grant: Grant) {
+    pub(super) fn limit_seen(&mut self, instance: usize, grants: [Grant; 2]) {
         let it = &mut self.instances[instance];
-        if grant != self.database.grant {
+        if grants != self.database.grants {
             return;
         }
-        it.grant = grant;
-        it.books.iter().for_each(|book| book.limits_changed());
+        it.grants = grants;
+        (0..ACCOUNTS).for_each(|account| it.books[account % PERIODS].limits_changed(user(account)));
         self.send_requests(instance);
     }
 
@@ -72,8 +78,8 @@ impl World {
         }
         let lost = self.random.once_in(self.faults.journal_lost);
         let was = self.instances[instance].up;
-        let grant = self.instances[instance].grant;
-        let fresh = self.born(grant);
+        let grants = self.instances[instance].grants;
+        let fresh = self.born(grants);
         let mut old = std::mem::replace(&mut self.instances[instance], fresh);
         let calls = std::mem::take(&mut old.calls);
         let of = match was {
@@ -97,9 +103,11 @@ impl World {
                 if self.faults.interrupted_charged {
                     let charge = Share { credits, calls: 0 };
                     // Its lease may be long gone: nobody looked.
-                    let event = Event { id: number, account: call.account, charge, secured_at: 0 };
+                    let event = Event { id: number, account: call.account, by_ann: call.by_ann, charge, secured_at: 0 };
                     self.instances[instance].journal.push(event);
-                    self.journaled[call.account] = self.journaled[call.account].plus(charge);
+                    for (account, charge) in event.parts() {
+                        self.journaled[account] = self.journaled[account].plus(charge);
+                    }
                 }
             }
         }
@@ -116,9 +124,9 @@ impl World {
     }
 
     pub(super) fn restarts(&mut self, instance: usize) {
-        let (grant, now) = (self.database.grant, self.now);
+        let (grants, now) = (self.database.grants, self.now);
         let it = &mut self.instances[instance];
-        it.grant = grant;
+        it.grants = grants;
         it.up = it.replays.take().map_or(Up::Running, |of| Up::Replaying { of, retiring: false });
         it.troubled_until = now + 2_000;
     }

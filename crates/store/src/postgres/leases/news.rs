@@ -1,4 +1,4 @@
-//! What instances let each other know: asks, and what each has charged. All of it may be lost: nothing here may decide
+//! What instances let each other know: asks, and what each has charged of organisations' accounts. All of it may be lost: nothing here may decide
 //! whether a credit is there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,10 +22,10 @@ const NOTIFICATION_BYTES_MAX: usize = 7_900;
 const TELL: &str = "WITH k AS (SELECT * FROM UNNEST($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS k (o, p, c, n)),
     due AS (SELECT l.organization_id, l.period_start_ms, k.c, k.n FROM leases l
         JOIN k ON l.organization_id = k.o AND l.period_start_ms = k.p
-        WHERE l.instance_id = $1 AND (l.spent_micros < k.c OR l.spent_calls < k.n) ORDER BY 1, 2 FOR UPDATE OF l),
+        WHERE l.instance_id = $1 AND l.user_id = '' AND (l.spent_micros < k.c OR l.spent_calls < k.n) ORDER BY 1, 2 FOR UPDATE OF l),
     told AS (UPDATE leases l SET spent_micros = GREATEST(l.spent_micros, d.c), spent_calls = GREATEST(l.spent_calls, d.n)
         FROM due d WHERE l.organization_id = d.organization_id AND l.period_start_ms = d.period_start_ms
-        AND l.instance_id = $1 RETURNING l.instance_id)
+        AND l.user_id = '' AND l.instance_id = $1 RETURNING l.instance_id)
     SELECT k.o, k.p, COALESCE(b.used_micros, 0), COALESCE(b.calls, 0),
         COALESCE(SUM(l.charged_micros) FILTER (WHERE l.instance_id = $1), 0)::bigint,
         COALESCE(SUM(l.charged_calls) FILTER (WHERE l.instance_id = $1), 0)::bigint,
@@ -33,7 +33,7 @@ const TELL: &str = "WITH k AS (SELECT * FROM UNNEST($2::text[], $3::bigint[], $4
         COALESCE(SUM(GREATEST(l.spent_calls - l.charged_calls, 0)) FILTER (WHERE l.instance_id <> $1), 0)::bigint,
         (SELECT pg_notify($6, $7)::text FROM told LIMIT 1)
     FROM k LEFT JOIN balances b ON b.organization_id = k.o AND b.period_start_ms = k.p
-    LEFT JOIN leases l ON l.organization_id = k.o AND l.period_start_ms = k.p
+    LEFT JOIN leases l ON l.organization_id = k.o AND l.period_start_ms = k.p AND l.user_id = ''
     GROUP BY k.o, k.p, b.used_micros, b.calls";
 
 /// The connections for it: one that hears, opened when somebody first listens, and one that tells.
@@ -105,7 +105,7 @@ impl News {
             return Ok(Vec::new());
         }
         let keys: BTreeSet<Key> = spent.keys().cloned().collect();
-        let (organizations, periods) = columns(&keys);
+        let (organizations, periods, _) = columns(&keys);
         let calls = spent.values().map(|spent| i64::try_from(spent.calls).unwrap_or(i64::MAX));
         let tell = sqlx::query_as(TELL)
             .bind(instance.to_string())
@@ -118,7 +118,7 @@ impl News {
         let all: Vec<Used> = tell.fetch_all(&self.telling).await.map_err(from_driver)?;
         let used = |(organization, period, used, calls, charged, charged_calls, told, told_calls, _): Used| {
             Ok(LeaseUsed {
-                key: key(&organization, period)?,
+                key: key(&organization, period, "")?,
                 used: share(used, calls)?,
                 told_elsewhere: share(told, told_calls)?,
                 charged: share(charged, charged_calls)?,
@@ -131,7 +131,7 @@ impl News {
 /// A notification's words: the instance, then an account a line, as many as fit.
 fn said<'k>(instance: InstanceId, keys: impl Iterator<Item = &'k Key>) -> String {
     let mut said = instance.to_string();
-    for (organization, period) in keys {
+    for (organization, period, _) in keys {
         let line = format!("\n{period} {organization}");
         if said.len().saturating_add(line.len()) > NOTIFICATION_BYTES_MAX {
             break;
@@ -147,7 +147,7 @@ fn told(said: &PgNotification) -> Option<(InstanceId, Vec<LeaseKey>)> {
     let by = lines.next()?.parse().ok()?;
     let accounts = lines.filter_map(|line| {
         let (period, organization) = line.split_once(' ')?;
-        key(organization, period.parse().ok()?).ok()
+        key(organization, period.parse().ok()?, "").ok()
     });
     Some((by, accounts.collect()))
 }

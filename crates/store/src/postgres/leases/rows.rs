@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
     Credits, Grant, InstanceId, Lease, LeaseGrant, LeaseKey, LeaseRequest, LeaseTerms, Limit, Period, Plan, Reach,
-    Share, StoreError, Timestamp, UsageLimits,
+    Share, StoreError, Timestamp, UsageLimits, UserId,
 };
 use sqlx::postgres::PgConnection;
 
-use super::millis;
 use super::news::CHANNEL_OF_ASKS;
+use super::{members, millis};
 use crate::error::{damaged, from_driver};
 
 /// The accounts of a request, each with a balance to lock.
@@ -18,32 +18,37 @@ const MAKE_BALANCES: &str = "INSERT INTO balances (organization_id, period_start
 const LOCK: &str = "SELECT b.organization_id, b.period_start_ms, b.used_micros, b.calls FROM balances b
     JOIN UNNEST($1::text[], $2::bigint[]) AS k (o, p) ON b.organization_id = k.o AND b.period_start_ms = k.p
     ORDER BY 1, 2 FOR NO KEY UPDATE OF b";
-const LEASES: &str = "SELECT l.organization_id, l.period_start_ms, l.instance_id, l.granted_micros, l.granted_calls,
-    l.charged_micros, l.charged_calls, l.spent_micros, l.spent_calls, l.epoch, l.yielded_at_ms FROM leases l
-    JOIN UNNEST($1::text[], $2::bigint[]) AS k (o, p) ON l.organization_id = k.o AND l.period_start_ms = k.p
-    ORDER BY 1, 2, 3 FOR UPDATE OF l";
-const ASKS: &str = "SELECT a.organization_id, a.period_start_ms, a.instance_id, a.expires_at_ms FROM lease_asks a
-    JOIN UNNEST($1::text[], $2::bigint[]) AS k (o, p) ON a.organization_id = k.o AND a.period_start_ms = k.p";
+const MEMBERS_USED: &str =
+    "SELECT m.organization_id, m.period_start_ms, m.user_id, m.used_micros FROM member_balances m
+    JOIN UNNEST($1::text[], $2::bigint[], $3::text[]) AS k (o, p, u)
+    ON m.organization_id = k.o AND m.period_start_ms = k.p AND m.user_id = k.u";
+const LEASES: &str = "SELECT l.organization_id, l.period_start_ms, l.user_id, l.instance_id, l.granted_micros,
+    l.granted_calls, l.charged_micros, l.charged_calls, l.spent_micros, l.spent_calls, l.epoch, l.yielded_at_ms FROM leases l
+    JOIN UNNEST($1::text[], $2::bigint[], $3::text[]) AS k (o, p, u)
+    ON l.organization_id = k.o AND l.period_start_ms = k.p AND l.user_id = k.u ORDER BY 1, 2, 3, 4 FOR UPDATE OF l";
+const ASKS: &str = "SELECT a.organization_id, a.period_start_ms, a.user_id, a.instance_id, a.expires_at_ms
+    FROM lease_asks a JOIN UNNEST($1::text[], $2::bigint[], $3::text[]) AS k (o, p, u)
+    ON a.organization_id = k.o AND a.period_start_ms = k.p AND a.user_id = k.u";
 const LIMITS: &str = "SELECT o.organization_id, o.usage_limits, p.document FROM organizations o
     JOIN plans p ON p.plan = o.plan WHERE o.organization_id = ANY ($1)";
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const PUT_LEASES: &str =
-    "INSERT INTO leases (organization_id, period_start_ms, instance_id, granted_micros, granted_calls, charged_micros,
-    charged_calls, epoch, expires_at_ms, yielded_at_ms, strikes, struck_at_ms)
-    SELECT o, p, $1, c, n, 0, 0, e, $2, y, 0, 0
-    FROM UNNEST($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS k (o, p, c, n, e, y)
-    ON CONFLICT (organization_id, period_start_ms, instance_id) DO UPDATE SET granted_micros = excluded.granted_micros,
+    "INSERT INTO leases (organization_id, period_start_ms, user_id, instance_id, granted_micros, granted_calls,
+    charged_micros, charged_calls, epoch, expires_at_ms, yielded_at_ms, strikes, struck_at_ms)
+    SELECT o, p, u, $1, c, n, 0, 0, e, $2, y, 0, 0 FROM UNNEST($3::text[], $4::bigint[], $5::text[], $6::bigint[],
+        $7::bigint[], $8::bigint[], $9::bigint[]) AS k (o, p, u, c, n, e, y)
+    ON CONFLICT (organization_id, period_start_ms, user_id, instance_id) DO UPDATE SET granted_micros = excluded.granted_micros,
     granted_calls = excluded.granted_calls, epoch = excluded.epoch, expires_at_ms = excluded.expires_at_ms,
     yielded_at_ms = excluded.yielded_at_ms, strikes = 0";
-const PUT_ASKS: &str = "INSERT INTO lease_asks (organization_id, period_start_ms, instance_id, expires_at_ms)
-    SELECT o, p, $1, $2 FROM UNNEST($3::text[], $4::bigint[]) AS k (o, p)
-    ON CONFLICT (organization_id, period_start_ms, instance_id) DO UPDATE SET expires_at_ms = excluded.expires_at_ms";
-const DROP_ASKS: &str = "DELETE FROM lease_asks a USING UNNEST($2::text[], $3::bigint[]) AS k (o, p)
-    WHERE a.organization_id = k.o AND a.period_start_ms = k.p AND a.instance_id = $1";
+const PUT_ASKS: &str = "INSERT INTO lease_asks (organization_id, period_start_ms, user_id, instance_id, expires_at_ms)
+    SELECT o, p, u, $1, $2 FROM UNNEST($3::text[], $4::bigint[], $5::text[]) AS k (o, p, u)
+    ON CONFLICT (organization_id, period_start_ms, user_id, instance_id) DO UPDATE SET expires_at_ms = excluded.expires_at_ms";
+const DROP_ASKS: &str = "DELETE FROM lease_asks a USING UNNEST($2::text[], $3::bigint[], $4::text[]) AS k (o, p, u)
+    WHERE a.organization_id = k.o AND a.period_start_ms = k.p AND a.user_id = k.u AND a.instance_id = $1";
 
 /// An account as the transaction sees it.
 #[derive(Debug, Default)]
-struct Account {
+pub(super) struct Account {
     used: Share,
     leases: BTreeMap<String, Row>,
     /// Who asks, until when.
@@ -67,7 +72,8 @@ impl Row {
     }
 }
 
-pub(super) type Key = (String, i64);
+/// Organisation, period's start, user: '' in the organisation's own account.
+pub(super) type Key = (String, i64, String);
 
 /// The statements of one renewal, in the transaction that the caller began.
 pub(super) async fn renew(
@@ -77,7 +83,9 @@ pub(super) async fn renew(
     terms: LeaseTerms,
 ) -> Result<Vec<LeaseGrant>, StoreError> {
     let keys: BTreeSet<Key> = requests.iter().map(|request| of(&request.key)).collect();
-    let mut accounts = lock(connection, &keys).await?;
+    let organizations = keys.iter().map(|(organization, period, _)| (organization.clone(), *period, String::new()));
+    let mut accounts = lock(connection, &organizations.collect()).await?;
+    read_members(connection, &keys, &mut accounts).await?;
     read(connection, &keys, &mut accounts).await?;
     let limits = limits(connection, &keys).await?;
     // Read last: whoever counts from before the request was sent then never believes in a later end.
@@ -88,7 +96,7 @@ pub(super) async fn renew(
     for request in requests {
         let key = of(&request.key);
         let Some(account) = accounts.get_mut(&key) else { continue };
-        let grant = limits.get(&key.0).copied().unwrap_or(NOTHING);
+        let grant = limits.get(&key).copied().unwrap_or(NOTHING);
         let Some((granted, is_met)) = decide(account, &name, request, grant, now, terms) else { continue };
         changed.insert(key.clone());
         let (into, out_of) = if is_met { (&mut met, &mut unmet) } else { (&mut unmet, &mut met) };
@@ -149,9 +157,12 @@ fn decide(
     Some((answer, met))
 }
 
-/// Locks the accounts' balances, in the order of their keys.
-async fn lock(connection: &mut PgConnection, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, Account>, StoreError> {
-    let (organizations, periods) = columns(keys);
+/// Locks organisations' balances, in the order of their keys. Their members' accounts take turns at the same locks.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    keys: &BTreeSet<Key>,
+) -> Result<BTreeMap<Key, Account>, StoreError> {
+    let (organizations, periods, _) = columns(keys);
     let mut rows: Vec<(String, i64, i64, i64)> = Vec::new();
     // One that never was used has no balance yet, and needs a second look.
     for is_again in [false, true] {
@@ -167,9 +178,33 @@ async fn lock(connection: &mut PgConnection, keys: &BTreeSet<Key>) -> Result<BTr
     }
     let account = |(organization, period, used, calls)| {
         let account = Account { used: share(used, calls)?, ..Account::default() };
-        Ok(((organization, period), account))
+        Ok(((organization, period, String::new()), account))
     };
     rows.into_iter().map(account).collect()
+}
+
+/// What the members among the keys used. One whose account has not begun is left out, and so has no answer.
+async fn read_members(
+    connection: &mut PgConnection,
+    keys: &BTreeSet<Key>,
+    accounts: &mut BTreeMap<Key, Account>,
+) -> Result<(), StoreError> {
+    let members = of_members(keys);
+    if members.is_empty() {
+        return Ok(());
+    }
+    let (organizations, periods, users) = columns(&members);
+    let find = sqlx::query_as(MEMBERS_USED).bind(organizations).bind(periods).bind(users);
+    let found: Vec<(String, i64, String, i64)> = find.fetch_all(connection).await.map_err(from_driver)?;
+    for (organization, period, user, used) in found {
+        let account = Account { used: share(used, 0)?, ..Account::default() };
+        accounts.insert((organization, period, user), account);
+    }
+    Ok(())
+}
+
+fn of_members(keys: &BTreeSet<Key>) -> BTreeSet<Key> {
+    keys.iter().filter(|(_, _, user)| !user.is_empty()).cloned().collect()
 }
 
 async fn read(
@@ -177,40 +212,53 @@ async fn read(
     keys: &BTreeSet<Key>,
     accounts: &mut BTreeMap<Key, Account>,
 ) -> Result<(), StoreError> {
-    type Stored = (String, i64, String, i64, i64, i64, i64, i64, i64, i64, i64);
-    let (organizations, periods) = columns(keys);
-    let leases = sqlx::query_as(LEASES).bind(&organizations).bind(&periods);
+    type Stored = (String, i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64);
+    let (organizations, periods, users) = columns(keys);
+    let leases = sqlx::query_as(LEASES).bind(&organizations).bind(&periods).bind(&users);
     let leases: Vec<Stored> = leases.fetch_all(&mut *connection).await.map_err(from_driver)?;
-    for (organization, period, instance, granted, calls, charged, charged_calls, spent, spent_calls, epoch, at) in
+    for (organization, period, user, instance, granted, calls, charged, charged_calls, spent, spent_calls, epoch, at) in
         leases
     {
         let (granted, charged) = (share(granted, calls)?, share(charged, charged_calls)?);
         let row = Row { granted, charged, spent: share(spent, spent_calls)?, epoch, yielded_at: at };
-        if let Some(account) = accounts.get_mut(&(organization, period)) {
+        if let Some(account) = accounts.get_mut(&(organization, period, user)) {
             account.leases.insert(instance, row);
         }
     }
-    let asks = sqlx::query_as(ASKS).bind(&organizations).bind(&periods);
-    let asks: Vec<(String, i64, String, i64)> = asks.fetch_all(&mut *connection).await.map_err(from_driver)?;
-    for (organization, period, instance, until) in asks {
-        if let Some(account) = accounts.get_mut(&(organization, period)) {
+    let asks = sqlx::query_as(ASKS).bind(&organizations).bind(&periods).bind(&users);
+    let asks: Vec<(String, i64, String, String, i64)> = asks.fetch_all(&mut *connection).await.map_err(from_driver)?;
+    for (organization, period, user, instance, until) in asks {
+        if let Some(account) = accounts.get_mut(&(organization, period, user)) {
             account.asks.insert(instance, until);
         }
     }
     Ok(())
 }
 
-/// What each organisation's period grants, as its own limits and its plan say now.
-async fn limits(connection: &mut PgConnection, keys: &BTreeSet<Key>) -> Result<BTreeMap<String, Grant>, StoreError> {
-    let (organizations, _) = columns(keys);
+/// What each account's period grants, as the limits of organisation, plan and member say now. Who is unknown has none.
+async fn limits(connection: &mut PgConnection, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, Grant>, StoreError> {
+    let (organizations, _, _) = columns(keys);
     let limits = sqlx::query_as(LIMITS).bind(organizations);
-    let limits: Vec<(String, String, String)> = limits.fetch_all(connection).await.map_err(from_driver)?;
-    let grant = |(organization, own, plan): (String, String, String)| {
+    let limits: Vec<(String, String, String)> = limits.fetch_all(&mut *connection).await.map_err(from_driver)?;
+    let mut organizations = BTreeMap::new();
+    for (organization, own, plan) in limits {
         let own: UsageLimits = serde_json::from_str(&own).map_err(|error| damaged("usage limits", error))?;
         let plan: Plan = serde_json::from_str(&plan).map_err(|error| damaged("plan", error))?;
-        Ok((organization, plan.grant(&own)))
+        organizations.insert(organization, (plan.grant(&own), plan.limits_with(&own).member_monthly_credits));
+    }
+    let members = of_members(keys);
+    let own = if members.is_empty() { BTreeMap::new() } else { members::own_limits(connection, &members).await? };
+    let grant = |key: &Key| {
+        let (organization, _, user) = key;
+        let (grant, for_each) = organizations.get(organization)?;
+        if user.is_empty() {
+            return Some((key.clone(), *grant));
+        }
+        let own = own.get(&(organization.clone(), user.clone()))?.map(Limit::from_stored_micros);
+        let credits = own.or(*for_each).unwrap_or(Limit::Unlimited);
+        Some((key.clone(), Grant { credits, calls: None }))
     };
-    limits.into_iter().map(grant).collect()
+    Ok(keys.iter().filter_map(grant).collect())
 }
 
 async fn put_leases(
@@ -224,13 +272,14 @@ async fn put_leases(
         return Ok(());
     }
     let rows: Vec<Row> = changed.iter().filter_map(|key| accounts.get(key)?.leases.get(name).copied()).collect();
-    let (organizations, periods) = columns(changed);
+    let (organizations, periods, users) = columns(changed);
     let calls = rows.iter().map(|row| i64::try_from(row.granted.calls).unwrap_or(i64::MAX));
     let put = sqlx::query(PUT_LEASES)
         .bind(name)
         .bind(expires_at)
         .bind(organizations)
         .bind(periods)
+        .bind(users)
         .bind(rows.iter().map(|row| row.granted.credits.micros()).collect::<Vec<_>>())
         .bind(calls.collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.epoch).collect::<Vec<_>>())
@@ -251,13 +300,13 @@ async fn put_asks(
     let has_ask = |key: &Key| accounts.get(key).is_some_and(|account| account.asks.contains_key(name));
     let over: BTreeSet<Key> = met.iter().filter(|key| has_ask(key)).cloned().collect();
     if !over.is_empty() {
-        let (organizations, periods) = columns(&over);
-        let forget = sqlx::query(DROP_ASKS).bind(name).bind(organizations).bind(periods);
+        let (organizations, periods, users) = columns(&over);
+        let forget = sqlx::query(DROP_ASKS).bind(name).bind(organizations).bind(periods).bind(users);
         forget.execute(&mut *connection).await.map_err(from_driver)?;
     }
     if !unmet.is_empty() {
-        let (organizations, periods) = columns(unmet);
-        let ask = sqlx::query(PUT_ASKS).bind(name).bind(until).bind(organizations).bind(periods);
+        let (organizations, periods, users) = columns(unmet);
+        let ask = sqlx::query(PUT_ASKS).bind(name).bind(until).bind(organizations).bind(periods).bind(users);
         ask.execute(&mut *connection).await.map_err(from_driver)?;
         let tell = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL_OF_ASKS);
         tell.execute(connection).await.map_err(from_driver)?;
@@ -267,17 +316,25 @@ async fn put_asks(
 
 /// A key as the tables have it.
 pub(super) fn of(key: &LeaseKey) -> Key {
-    (key.organization_id.as_str().to_owned(), key.period.start().millis())
+    let user = key.user_id.as_ref().map_or("", UserId::as_str);
+    (key.organization_id.as_str().to_owned(), key.period.start().millis(), user.to_owned())
 }
 
 /// A key from the tables.
-pub(super) fn key(organization: &str, period_start: i64) -> Result<LeaseKey, StoreError> {
+pub(super) fn key(organization: &str, period_start: i64, user: &str) -> Result<LeaseKey, StoreError> {
     let organization_id = organization.parse().map_err(|error| damaged("organisation id", error))?;
-    Ok(LeaseKey { organization_id, period: Period::of(Timestamp::from_millis(period_start)) })
+    let period = Period::of(Timestamp::from_millis(period_start));
+    Ok(LeaseKey { user_id: members::user(user)?, ..LeaseKey::of(organization_id, period) })
 }
 
-pub(super) fn columns(keys: &BTreeSet<Key>) -> (Vec<String>, Vec<i64>) {
-    keys.iter().cloned().unzip()
+pub(super) fn columns(keys: &BTreeSet<Key>) -> (Vec<String>, Vec<i64>, Vec<String>) {
+    let (mut organizations, mut periods, mut users) = (Vec::new(), Vec::new(), Vec::new());
+    for (organization, period, user) in keys {
+        organizations.push(organization.clone());
+        periods.push(*period);
+        users.push(user.clone());
+    }
+    (organizations, periods, users)
 }
 
 pub(super) fn share(micros: i64, calls: i64) -> Result<Share, StoreError> {

@@ -1,5 +1,7 @@
 //! Leases by many instances on real connections.
 
+mod members;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +76,7 @@ fn instance() -> InstanceId {
 }
 
 fn key(organization: &str) -> LeaseKey {
-    LeaseKey { organization_id: organization.parse().unwrap(), period: "2026-11".parse().unwrap() }
+    LeaseKey::of(organization.parse().unwrap(), "2026-11".parse().unwrap())
 }
 
 fn share(micros: i64, calls: u64) -> Share {
