@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ledger::Clock as _;
 use serde_json::json;
 
 use crate::rollouts::{step, upload};
@@ -47,11 +48,7 @@ async fn a_thousand_swaps_lose_no_call_and_each_version_charged_what_it_should()
         *by_price.entry(price).or_default() += calls;
     }
     assert_eq!(by_price.keys().collect::<Vec<_>>(), ["10", "12"], "both set prices");
-    let mut by_plugin: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for event in world.whole_history("acme").await {
-        let name = event["plugin"]["name"].as_str().unwrap().to_owned();
-        *by_plugin.entry((name, event["creditsConsumed"].to_string())).or_default() += 1;
-    }
+    let by_plugin = recorded(&world).await;
     let want = [
         (("faulty".to_owned(), "10".to_owned()), by_price["10"]),
         (("standard".to_owned(), "12".to_owned()), by_price["12"]),
@@ -60,4 +57,24 @@ async fn a_thousand_swaps_lose_no_call_and_each_version_charged_what_it_should()
     let report = world.get("/api/admin/pricing", OPERATOR).await.json();
     assert_eq!((&report["pricing"]["rollout"]["number"], &report["pricing"]["faults"]), (&json!(SWAPS), &json!({})));
     world.end().await;
+}
+
+/// The events that the store has, by their plugin and what they were charged.
+async fn recorded(world: &World) -> BTreeMap<(String, String), u64> {
+    // A report waits for all that was settled before it.
+    world.dashboard("acme").await;
+    let options = store::Options { url: world.database_url(), readers: 1, occupancy: store::Occupancy::Companion };
+    let beside = store::open(options).await.unwrap();
+    let month = ledger::Period::of(world.clock.now());
+    let (mut by_plugin, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = beside.recorded(None, (month.start(), month.end()), after, 1_000).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for event in &page {
+            *by_plugin.entry((event.plugin.name.clone(), event.credits.to_string())).or_default() += 1;
+        }
+    }
+    beside.close().await;
+    by_plugin
 }

@@ -86,7 +86,7 @@ impl World {
         events
     }
 
-    pub(crate) async fn whole_history(&self, organization: &str) -> Vec<Value> {
+    async fn whole_history(&self, organization: &str) -> Vec<Value> {
         let mut all = Vec::new();
         for page in 1.. {
             let mut answer = self.owned(organization, &format!("/history?limit=100&page={page}")).await;
