@@ -36,6 +36,10 @@ setup: ## what building and testing need beside Rust; says what it installs and 
 plugins: ## build the pricing plugins from source
 	@scripts/build-plugins
 
+.PHONY: languages
+languages: ## build the JavaScript and Python plugins and compare 10000 prices with the Rust one's; installs npm and PyPI packages
+	@scripts/languages
+
 .PHONY: sdk
 sdk: ## the official clients of OpenAI, Anthropic and Vercel through the gateway; installs them from npm and PyPI
 	@scripts/sdk

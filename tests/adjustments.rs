@@ -1,5 +1,6 @@
 //! What operators give back and take: in force for the next call, and in every sum.
 
+use ledger::{Clock as _, Credits, NewPrice, Rerated, Rerating};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Gate, On, World, on_each_database, until};
@@ -11,6 +12,7 @@ on_each_database! {
     what_is_taken_cannot_be_spent,
     an_adjustment_counts_in_the_month_in_which_it_is_made,
     adjustments_survive_a_restart,
+    a_re_rating_beside_a_gateway_counts_there,
 }
 
 fn give(credits: i64) -> Value {
@@ -117,5 +119,44 @@ async fn adjustments_survive_a_restart(on: On) {
     assert_eq!(calls_until_refused(&world).await, 1);
     adjust(&world, "k", &give(10)).await;
     assert_eq!(calls_until_refused(&world).await, 0, "one key is one adjustment");
+    world.end().await;
+}
+
+async fn a_re_rating_beside_a_gateway_counts_there(on: On) {
+    let world = World::start_on(on).await;
+    world.limit("acme", 20).await;
+    let calls = [world.call("acme", "ann").await, world.call("acme", "ann").await];
+    let credits = |whole| Credits::from_whole(whole).unwrap();
+    let mut prices = Vec::new();
+    for call in &calls {
+        // That it is in history says that it is in the store.
+        let event = world.event(call).await;
+        prices.push(NewPrice {
+            event_id: event["id"].as_str().unwrap().parse().unwrap(),
+            organization_id: "acme".parse().unwrap(),
+            event_type: "structuring_diagnose".parse().unwrap(),
+            charged: credits(10),
+            price: credits(4),
+            difference: credits(-6),
+        });
+    }
+    let options = store::Options { url: world.database_url(), readers: 1, occupancy: store::Occupancy::Companion };
+    let beside = store::open(options).await.unwrap();
+    let actor =
+        ledger::Actor { user_id: "op".into(), role: "command_line".into(), remote_address: None, request_id: None };
+    let change = ledger::Change { actor, at: world.clock.now() };
+    let by = Rerating {
+        plan: "p".into(),
+        plugin: ledger::PluginIdentity { name: "new".into(), version: "1".into(), sha256: "11".into() },
+        reason: "priced too high".into(),
+        request_id: "rerate-1".parse().unwrap(),
+    };
+    assert_eq!(beside.rerate(&by, &prices, &change).await.unwrap(), [Rerated::Made; 2]);
+    beside.close().await;
+    until("the gateway has heard of it", || async { world.counter("acme").await["remaining"] == 12 }).await;
+    assert_eq!(calls_until_refused(&world).await, 1);
+    let history = world.events("acme").await;
+    let of_first = history.iter().find(|event| event["adjustment"]["adjusts"] == json!(prices[0].event_id)).unwrap();
+    assert_eq!((&of_first["creditsConsumed"], &of_first["user"]["id"]), (&json!(-6), &json!("ann")));
     world.end().await;
 }

@@ -43,6 +43,7 @@ mod seed;
 mod several;
 mod several_members;
 mod streams;
+mod swaps;
 mod tls;
 mod tokens;
 mod twins;

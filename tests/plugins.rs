@@ -114,6 +114,9 @@ async fn a_plugin_that_fails_refuses_that_one_call_and_nothing_else() {
         "overflow",
         "negative",
         "absurd",
+        "not_utf8",
+        "control",
+        "empty_label",
         "decline",
         "misconfigured",
     ];
@@ -140,6 +143,17 @@ async fn a_plugin_that_fails_refuses_that_one_call_and_nothing_else() {
     // A plugin that fails when it settles leaves its quote standing; one that settles lower is believed, to the millionth.
     for (name, want) in [("settle_more", "40"), ("settle_trap", "40"), ("by_bytes", "0.000032")] {
         assert_eq!(call(name).send().await.usage_headers().1, want, "{name}");
+    }
+    // Each by its name; to decline is no fault.
+    let by_cause = json!({
+        "invalid_text": 2, "malformed": 1, "memory_limit": 1, "misconfigured": 1, "out_of_range": 4, "output_limit": 2,
+        "stack_overflow": 1, "time_limit": 1, "trap": 2, "wrong_sum": 1
+    });
+    assert_eq!(pricing(&world).await["faults"], by_cause);
+    let metrics = world.metrics().await;
+    for (cause, calls) in by_cause.as_object().unwrap() {
+        let line = format!("gateway_plugin_faults_total{{cause=\"{cause}\"}} {calls}");
+        assert!(metrics.contains(&line), "{line}");
     }
     world.end().await;
 }

@@ -24,7 +24,7 @@ async fn pricing(world: &World) -> Value {
     world.get("/api/admin/pricing", OPERATOR).await.json()["pricing"].take()
 }
 
-async fn upload(world: &World, file: &str) -> String {
+pub(crate) async fn upload(world: &World, file: &str) -> String {
     let content = STANDARD.encode(std::fs::read(plugin(file)).unwrap());
     let body = json!({"plugin": content, "reason": "a journey"});
     let kept =
@@ -33,7 +33,7 @@ async fn upload(world: &World, file: &str) -> String {
     kept.json()["plugin"]["sha256"].as_str().unwrap().to_owned()
 }
 
-async fn step(world: &World, mut step: Value) -> Value {
+pub(crate) async fn step(world: &World, mut step: Value) -> Value {
     step["reason"] = json!("a journey");
     let path = "/api/admin/pricing/rollout";
     let made = world.request("POST", path).by(&world.credential(OPERATOR)).json(&step).send().await;

@@ -11,7 +11,9 @@ pub fn pricing_options(pricing: &Pricing) -> anyhow::Result<pricing::Options> {
     });
     Ok(pricing::Options {
         memory_bytes_max: usize::try_from(pricing.max_memory)?,
+        table_elements_max: usize::try_from(pricing.max_table_elements)?,
         time_max: pricing.max_time,
+        compile_time_max: pricing.max_compile_time,
         credits_per_call_max: Credits::from_whole(i64::try_from(pricing.max_credits_per_call)?)
             .context("pricing.max_credits_per_call")?,
         signing_keys: keys.collect::<anyhow::Result<_>>()?,

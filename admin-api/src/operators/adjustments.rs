@@ -232,6 +232,9 @@ fn refusal(why: AdjustmentRefused, new: &NewAdjustment) -> Refusal {
         AdjustmentRefused::MoreThanCharged { left } => {
             Refusal::Conflict(format!("credits: more than the event was charged; allowed: up to {left}."))
         }
+        AdjustmentRefused::OtherPrice { rated } => {
+            Refusal::Conflict(format!("adjusts: the event costs {rated} by now; allowed: a plan that says so."))
+        }
         AdjustmentRefused::OverLimit { remaining } => {
             let wanted = new.credits;
             Refusal::Conflict(format!(

@@ -126,6 +126,11 @@ pub enum AdjustmentRefused {
     NoEvent,
     /// The key names another adjustment.
     KeyReused,
+    /// The event does not cost what the plan of a re-rating says that it costs.
+    OtherPrice {
+        /// What it costs by now: its charge, and what earlier re-ratings added to it.
+        rated: Credits,
+    },
     /// The event was charged less than would have been given back for it in all.
     MoreThanCharged {
         /// What may still be given back for it.

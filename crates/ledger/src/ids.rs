@@ -118,6 +118,12 @@ impl UsageEventId {
         Self(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
     }
 
+    /// The least id of a moment: all ids of that moment and later ones are above it, and no earlier one is.
+    pub fn least_at(moment: crate::Timestamp) -> Self {
+        let millis = u128::try_from(moment.millis()).unwrap_or(0) & 0xffff_ffff_ffff;
+        Self(Uuid::from_u128(millis << 80))
+    }
+
     /// The moment inside the id, which is that of its event; `None` where there is none, as in an id that is not ours.
     pub fn moment(self) -> Option<crate::Timestamp> {
         let (seconds, nanos) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
@@ -182,6 +188,9 @@ mod tests {
         assert_eq!(earlier.to_string().parse::<UsageEventId>(), Ok(earlier));
         assert!("evt_nonsense".parse::<UsageEventId>().is_err());
         assert_eq!(later.moment(), Some(Timestamp::from_millis(2_000)));
+        let least = UsageEventId::least_at(Timestamp::from_millis(2_000));
+        assert!(earlier < least && least < later, "in the order of numbers, and of texts");
+        assert!(earlier.to_string() < least.to_string() && least.to_string() < later.to_string());
         let strange = "evt_6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse::<UsageEventId>().unwrap();
         assert_eq!(strange.moment(), None, "only a UUIDv7 has our moment in it");
     }

@@ -26,6 +26,7 @@ mod level;
 
 mod audit;
 mod idempotency;
+mod rerating;
 mod rollout;
 mod stores;
 mod usage_query;
@@ -50,6 +51,7 @@ pub use member::{Member, Role, SubscriptionStatus};
 pub use organization::{AlertThresholds, Organization, OrganizationRecord, ThresholdsUpdate};
 pub use period::{Day, Period, PeriodError, Timestamp, TimestampError};
 pub use plan::{Plan, PlanPricing, UsageLimits};
+pub use rerating::{NewPrice, Rerated, Rerating, Reratings};
 pub use rollout::{Canary, CanaryShare, PluginFile, PluginHash, Rollout, Step, StepRefused, StoredPlugin};
 pub use signals::{Scalar, Signals};
 pub use stores::{

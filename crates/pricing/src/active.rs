@@ -1,10 +1,12 @@
 //! A plugin that is asked for prices, together with who counts its calls and whether it fails too often.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ledger::PluginIdentity;
+use parking_lot::Mutex;
 
 use crate::error::PricingError;
 use crate::lineup::Observer;
@@ -20,6 +22,8 @@ pub struct Active {
     plugin: Arc<Plugin>,
     observer: Arc<dyn Observer>,
     health: Health,
+    /// Calls that failed, by cause.
+    faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// How often a plugin failed lately.
@@ -37,7 +41,7 @@ struct Health {
 
 impl Active {
     pub(crate) fn new(plugin: Arc<Plugin>, observer: Arc<dyn Observer>, options: &Options) -> Self {
-        Self { plugin, observer, health: Health::new(options) }
+        Self { plugin, observer, health: Health::new(options), faults: Mutex::default() }
     }
 
     /// Name, version and hash.
@@ -75,6 +79,11 @@ impl Active {
         (self.health.all_calls.load(Ordering::Relaxed), self.health.all_faults.load(Ordering::Relaxed))
     }
 
+    /// Calls that failed since it began, by cause.
+    pub(crate) fn faults(&self) -> BTreeMap<&'static str, u64> {
+        self.faults.lock().clone()
+    }
+
     fn observed<T>(
         &self,
         function: &'static str,
@@ -83,7 +92,11 @@ impl Active {
         let started = Instant::now();
         let answered = ask();
         let error = answered.as_ref().err();
-        self.health.note(error.is_some_and(PricingError::is_fault));
+        let fault = error.filter(|error| error.is_fault());
+        self.health.note(fault.is_some());
+        if let Some(fault) = fault {
+            *self.faults.lock().entry(fault.cause()).or_default() += 1;
+        }
         self.observer.called(self.plugin.identity(), function, started.elapsed(), error.map(PricingError::cause));
         answered
     }

@@ -15,9 +15,15 @@ pub enum PricingError {
     /// It ran out of time.
     #[error("out of time")]
     TimeLimit,
+    /// It ran out of time before it could be asked.
+    #[error("out of time while it started")]
+    SlowStart,
     /// It asked for more memory than it may have.
     #[error("out of memory")]
     MemoryLimit,
+    /// It asked for more table elements than it may have.
+    #[error("out of table elements")]
+    TableLimit,
     /// It nested calls too deeply.
     #[error("out of stack")]
     StackOverflow,
@@ -57,7 +63,9 @@ impl PricingError {
             Self::Misconfigured(_) => "misconfigured",
             Self::NotPriced => "not_priced",
             Self::TimeLimit => "time_limit",
+            Self::SlowStart => "slow_start",
             Self::MemoryLimit => "memory_limit",
+            Self::TableLimit => "table_limit",
             Self::StackOverflow => "stack_overflow",
             Self::Trap => "trap",
             Self::OutputLimit => "output_limit",
@@ -87,6 +95,9 @@ pub enum LoadError {
     /// It is no WebAssembly component, or a damaged one.
     #[error("it is no sound WebAssembly component: {0}")]
     NotAComponent(String),
+    /// It asks for more than an instance may have before it is ever asked for a price.
+    #[error("it asks for more than a call may have: {0}")]
+    OverLimit(String),
     /// It asks for something from outside.
     #[error("it imports {0}; a plugin may import nothing")]
     Imports(String),
@@ -96,6 +107,9 @@ pub enum LoadError {
     /// It took too long to compile.
     #[error("it took longer than {0} ms to compile")]
     CompileTime(u128),
+    /// As many others as may be are being compiled, such as those that took too long.
+    #[error("{0} other files are still being compiled: it is not tried before one of them is through")]
+    CompilersBusy(usize),
     /// It describes itself wrongly.
     #[error("its description is wrong: {0}")]
     Description(&'static str),
@@ -131,11 +145,13 @@ impl LoadError {
             Self::Unreadable(_) => "unreadable",
             Self::TooLarge { .. } => "file_too_large",
             Self::NotAComponent(_) => "not_a_component",
+            Self::OverLimit(_) => "over_limit",
             Self::Imports(_) => "imports",
             Self::Exports(_) => "exports",
             Self::CompileTime(_) => "compile_time",
+            Self::CompilersBusy(_) => "compilers_busy",
             Self::Description(_) => "description",
-            Self::Trial(_) => "trial",
+            Self::Trial(fault) => fault.cause(),
             Self::Golden(_) => "golden_cases",
             Self::Unsigned => "unsigned",
             Self::Signature => "signature",

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use ledger::{CanaryShare, Clock, OrganizationId, PluginFile, PluginHash, PluginIdentity, Rollout};
 use parking_lot::Mutex;
-use wasmtime::Engine;
 
 use crate::active::Active;
-use crate::engine;
+use crate::engine::Engines;
 use crate::error::{LoadError, PricingError};
 use crate::load::{self, Checked, Loaded};
 use crate::options::Options;
@@ -77,7 +76,7 @@ struct State {
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    pub(crate) engine: Engine,
+    pub(crate) engines: Engines,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) report: Mutex<PricingReport>,
@@ -87,8 +86,8 @@ impl Pricing {
     /// Loads the plugin of the configured file, which must succeed, and watches its folder from then on. It sets prices
     /// until a rollout says otherwise.
     pub fn start(options: Options, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Result<Arc<Self>, LoadError> {
-        let engine = engine::new(&options).map_err(LoadError::Host)?;
-        let shared = Arc::new(Shared { options, engine, clock, observer, report: Mutex::default() });
+        let engines = Engines::new(&options).map_err(LoadError::Host)?;
+        let shared = Arc::new(Shared { options, engines, clock, observer, report: Mutex::default() });
         let file = shared.load(Landed::read(&shared.options)?)?;
         let active = Arc::new(shared.activate(&file));
         let (wake, woken) = mpsc::channel();
@@ -143,7 +142,7 @@ impl Pricing {
 
     /// Tries an upload without keeping anything of it.
     pub fn check(&self, file: &PluginFile) -> Result<Checked, LoadError> {
-        load::check_with(file, &self.shared.engine, &self.shared.options)
+        load::check_with(file, &self.shared.engines, &self.shared.options)
     }
 
     /// The plugins of a rollout that are not compiled yet.
@@ -173,7 +172,9 @@ impl Pricing {
         if let Some(active) = rollout.active.as_ref().filter(|active| !state.uploaded.contains_key(*active)) {
             return Err(active.clone());
         }
-        state.uploaded.retain(|hash, _| rollout.wanted().any(|wanted| wanted == hash));
+        // The one before stays compiled, so that a rollback is in force at once.
+        let before = rollout.earlier.first().and_then(Option::as_ref);
+        state.uploaded.retain(|hash, _| rollout.wanted().chain(before).any(|kept| kept == hash));
         state.rollout = rollout;
         self.swap(&state);
         Ok(())
@@ -233,10 +234,12 @@ impl Pricing {
             of.map(|loaded| loaded.shown.clone())
         };
         report.rollout = state.rollout.clone();
+        report.faults = lineup.active.faults();
         report.canary = lineup.canary.as_ref().and_then(|canary| {
             let (calls, faults) = canary.plugin.counts();
             let plugin = shown(canary.plugin.identity())?;
-            Some(CanaryReport { plugin, share: canary.share, calls, faults, failing: canary.plugin.is_failing() })
+            let (causes, failing) = (canary.plugin.faults(), canary.plugin.is_failing());
+            Some(CanaryReport { plugin, share: canary.share, calls, faults, causes, failing })
         });
         report.shadow = lineup.shadow.as_ref().and_then(|shadow| {
             let plugin = shown(shadow.identity())?;
@@ -253,7 +256,7 @@ impl Shared {
         let Landed { plugin, cases, signature } = landed;
         let file = PluginFile { content: plugin, cases, signature };
         let path = self.options.path.display().to_string();
-        load::prepare(file, &self.engine, &self.options).map(|plugin| Loaded::new(plugin, path, started, self))
+        load::prepare(file, &self.engines, &self.options).map(|plugin| Loaded::new(plugin, path, started, self))
     }
 
     fn active(&self, loaded: &Loaded) -> Active {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ledger::{EventType, PluginFile, PluginHash, PluginIdentity};
-use wasmtime::Engine;
 
-use crate::engine;
+use crate::engine::Engines;
 use crate::error::LoadError;
 use crate::golden::{self, Cases};
 use crate::lineup::Shared;
@@ -42,13 +41,13 @@ pub struct Checked {
 
 /// Tries an upload without keeping anything of it: for whoever has no gateway at hand.
 pub fn check(file: &PluginFile, options: &Options) -> Result<Checked, LoadError> {
-    let engine = engine::new(options).map_err(LoadError::Host)?;
-    check_with(file, &engine, options)
+    let engines = Engines::new(options).map_err(LoadError::Host)?;
+    check_with(file, &engines, options)
 }
 
-pub(crate) fn check_with(file: &PluginFile, engine: &Engine, options: &Options) -> Result<Checked, LoadError> {
+pub(crate) fn check_with(file: &PluginFile, engines: &Engines, options: &Options) -> Result<Checked, LoadError> {
     let cases = file.cases.as_deref().map(Cases::parse).transpose().map_err(LoadError::Golden)?;
-    let plugin = prepare(file.clone(), engine, options)?;
+    let plugin = prepare(file.clone(), engines, options)?;
     let event_types = plugin.event_types();
     Ok(Checked {
         identity: Arc::clone(plugin.identity()),
@@ -65,12 +64,12 @@ pub(crate) fn uploaded(hash: &PluginHash, file: PluginFile, shared: &Shared) -> 
     if sha256(&file.content) != hash.as_str() {
         return Err(LoadError::OtherContent);
     }
-    let plugin = prepare(file, &shared.engine, &shared.options)?;
+    let plugin = prepare(file, &shared.engines, &shared.options)?;
     Ok(Loaded::new(plugin, UPLOADED.to_owned(), started, shared))
 }
 
 /// Nothing of a file is looked at before its signature holds.
-pub(crate) fn prepare(file: PluginFile, engine: &Engine, options: &Options) -> Result<Plugin, LoadError> {
+pub(crate) fn prepare(file: PluginFile, engines: &Engines, options: &Options) -> Result<Plugin, LoadError> {
     let PluginFile { content, cases, signature } = file;
     let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
     if bytes > options.file_bytes_max {
@@ -78,7 +77,7 @@ pub(crate) fn prepare(file: PluginFile, engine: &Engine, options: &Options) -> R
     }
     must_be_signed(&options.signing_keys, &content, signature.as_deref().map(str::as_bytes))?;
     let cases = cases.as_deref().map(golden::parse_bounded).transpose().map_err(LoadError::Golden)?;
-    let plugin = Plugin::from_bytes(content, engine, options)?;
+    let plugin = Plugin::from_bytes(content, engines, options)?;
     plugin.must_pass(cases.as_ref())?;
     Ok(plugin)
 }

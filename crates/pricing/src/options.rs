@@ -12,9 +12,9 @@ use crate::signature::SigningKey;
 pub struct Options {
     /// The plugin's file; its folder is watched.
     pub path: PathBuf,
-    /// Linear memory of a call, in bytes: 16 MiB.
+    /// Linear memory of a call, in bytes: 16 MiB. A Python plugin starts with 12.
     pub memory_bytes_max: usize,
-    /// Table elements of a call: 4096.
+    /// Table elements of a call: 16384. A Python plugin has 5800, one with a large JavaScript engine 7700.
     pub table_elements_max: usize,
     /// Time that a call's thread may run: 20 ms. It is measured in steps of [`Options::EPOCH`], of which a call may
     /// have two more, and never cut short: a machine that is busy elsewhere refuses no call.
@@ -29,7 +29,7 @@ pub struct Options {
     pub credits_per_call_max: Credits,
     /// The file, in bytes: 32 MiB.
     pub file_bytes_max: u64,
-    /// Compiling: 30 s. A compilation that takes longer is given up; its thread ends when it can.
+    /// Compiling: 60 s. A compilation that takes longer is given up; its thread ends when it can.
     pub compile_time_max: Duration,
     /// How often the file is looked at besides being watched: 2 s.
     pub poll: Duration,
@@ -54,14 +54,14 @@ impl Options {
         Self {
             path: path.into(),
             memory_bytes_max: 16 << 20,
-            table_elements_max: 4_096,
+            table_elements_max: 16_384,
             time_max: Duration::from_millis(20),
             stack_bytes_max: 256 << 10,
             output_bytes_max: 64 << 10,
             items_max: 64,
             credits_per_call_max: Credits::from_micros(1_000_000 * Credits::MICROS_PER_CREDIT),
             file_bytes_max: 32 << 20,
-            compile_time_max: Duration::from_secs(30),
+            compile_time_max: Duration::from_secs(60),
             poll: Duration::from_secs(2),
             debounce: Duration::from_millis(150),
             signing_keys: Vec::new(),

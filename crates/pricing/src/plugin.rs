@@ -16,7 +16,7 @@ use wasmtime::{Engine, Store, Trap};
 
 use crate::answer;
 use crate::contract::{Contract, Instance, wit};
-use crate::engine::{self, Limits};
+use crate::engine::{self, Engines, Exceeded, Limits};
 use crate::error::{LoadError, PricingError};
 use crate::golden::Cases;
 use crate::load;
@@ -82,15 +82,15 @@ impl Plugin {
     /// Loads the file at `options.path`: reads, checks its signature, compiles aside, tries, its golden cases included.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
         let Landed { plugin, cases, signature } = Landed::read(options)?;
-        let engine = engine::new(options).map_err(LoadError::Host)?;
-        load::prepare(PluginFile { content: plugin, cases, signature }, &engine, options)
+        let engines = Engines::new(options).map_err(LoadError::Host)?;
+        load::prepare(PluginFile { content: plugin, cases, signature }, &engines, options)
     }
 
     /// Loads it without its golden cases: for whoever wants to see all that differs.
     pub fn load_untested(options: &Options) -> Result<Self, LoadError> {
         let bytes = read(&options.path, options.file_bytes_max)?;
-        let engine = engine::new(options).map_err(LoadError::Host)?;
-        Self::from_bytes(bytes, &engine, options)
+        let engines = Engines::new(options).map_err(LoadError::Host)?;
+        Self::from_bytes(bytes, &engines, options)
     }
 
     /// Refuses a plugin that answers a golden case otherwise.
@@ -100,16 +100,17 @@ impl Plugin {
     }
 
     /// Loads a component from its bytes.
-    pub(crate) fn from_bytes(bytes: Vec<u8>, engine: &Engine, options: &Options) -> Result<Self, LoadError> {
+    pub(crate) fn from_bytes(bytes: Vec<u8>, engines: &Engines, options: &Options) -> Result<Self, LoadError> {
         let (length, sha256) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), sha256(&bytes));
-        let component = compile(bytes, engine, options.compile_time_max)?;
+        let engine = engines.of(length).map_err(LoadError::Host)?;
+        let component = compile(bytes, &engine, engines, options.compile_time_max)?;
         let identity = PluginIdentity { name: String::new(), version: String::new(), sha256 };
         let mut plugin = Self {
             identity: Arc::new(identity),
             event_types: HashSet::new(),
             settles_by: wit::Basis::Outcome,
             bytes: length,
-            engine: engine.clone(),
+            engine,
             component,
             options: options.clone(),
         };
@@ -245,7 +246,12 @@ impl Plugin {
         store.set_hostcall_fuel(self.options.output_bytes_max);
         let instance = match self.component.instantiate(&mut store) {
             Ok(instance) => instance,
-            Err(error) => return Err(fault(&error, store.data().exceeded, PricingError::Host)),
+            Err(error) => {
+                return Err(match fault(&error, store.data().exceeded, PricingError::Host) {
+                    PricingError::TimeLimit => PricingError::SlowStart,
+                    other => other,
+                });
+            }
         };
         // What is no trap, once the instance is there, is an answer that cannot be read.
         call(&mut store, &instance).map_err(|error| fault(&error, store.data().exceeded, PricingError::Malformed))
@@ -253,9 +259,11 @@ impl Plugin {
 }
 
 /// Names what went wrong in an instance.
-fn fault(error: &wasmtime::Error, limit_exceeded: bool, no_trap: fn(String) -> PricingError) -> PricingError {
-    if limit_exceeded {
-        return PricingError::MemoryLimit;
+fn fault(error: &wasmtime::Error, exceeded: Option<Exceeded>, no_trap: fn(String) -> PricingError) -> PricingError {
+    match exceeded {
+        Some(Exceeded::Memory) => return PricingError::MemoryLimit,
+        Some(Exceeded::Table) => return PricingError::TableLimit,
+        None => {}
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => PricingError::TimeLimit,
@@ -296,14 +304,17 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// Compiles in a thread of its own, so that it can be given up.
-fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Contract, LoadError> {
+/// Compiles in a thread of its own, so that it can be given up. That thread ends when it can, and there are few of them.
+fn compile(bytes: Vec<u8>, engine: &Engine, engines: &Engines, time_max: Duration) -> Result<Contract, LoadError> {
+    let place = engines.compiling().ok_or(LoadError::CompilersBusy(engine::COMPILING_MAX))?;
     let (done, wait) = mpsc::channel();
     let engine = engine.clone();
     let compiler = std::thread::Builder::new().name("pricing-compiler".to_owned());
     let started = compiler.spawn(move || {
         // The receiver may have given up; then nobody wants the result.
-        drop(done.send(link(&bytes, &engine)));
+        let linked = link(&bytes, &engine);
+        drop(place);
+        drop(done.send(linked));
     });
     started.map_err(|error| LoadError::Host(error.to_string()))?;
     match wait.recv_timeout(time_max) {
@@ -314,8 +325,11 @@ fn compile(bytes: Vec<u8>, engine: &Engine, time_max: Duration) -> Result<Contra
 }
 
 fn link(bytes: &[u8], engine: &Engine) -> Result<Contract, LoadError> {
-    let component =
-        Component::from_binary(engine, bytes).map_err(|error| LoadError::NotAComponent(first_line(&error)))?;
+    let component = Component::from_binary(engine, bytes).map_err(|error| {
+        let line = first_line(&error);
+        // The pool's own type for this is private; its texts are pinned by a test.
+        if line.contains("exceeds the") { LoadError::OverLimit(line) } else { LoadError::NotAComponent(line) }
+    })?;
     if let Some((name, _)) = component.component_type().imports(engine).next() {
         return Err(LoadError::Imports(name.to_owned()));
     }

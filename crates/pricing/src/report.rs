@@ -1,5 +1,7 @@
 //! What the operators are shown of plugins.
 
+use std::collections::BTreeMap;
+
 use ledger::{CanaryShare, Rollout, Timestamp};
 use serde::Serialize;
 
@@ -11,6 +13,8 @@ use crate::shadow::ShadowFigures;
 pub struct PricingReport {
     /// The one that sets prices.
     pub active: Option<LoadedPlugin>,
+    /// Its calls that failed here, by cause.
+    pub faults: BTreeMap<&'static str, u64>,
     /// The one that did before it.
     pub previous: Option<LoadedPlugin>,
     /// The one that sets prices for a share of organisations.
@@ -35,6 +39,8 @@ pub struct CanaryReport {
     pub calls: u64,
     /// How often it failed here.
     pub faults: u64,
+    /// The same by cause.
+    pub causes: BTreeMap<&'static str, u64>,
     /// Whether it failed too often here, sets no more prices here and is being taken back.
     pub failing: bool,
 }

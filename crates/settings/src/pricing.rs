@@ -13,8 +13,12 @@ pub struct Pricing {
     pub plugin: PathBuf,
     /// Memory of a call, in bytes.
     pub max_memory: u64,
+    /// Elements of a call's tables.
+    pub max_table_elements: u64,
     /// Time of a call.
     pub max_time: Duration,
+    /// Time that compiling a plugin may take.
+    pub max_compile_time: Duration,
     /// The price of a call, in whole credits.
     pub max_credits_per_call: u64,
     /// Public keys in base64, of which one must have signed every plugin; none: nothing need be signed.
@@ -35,10 +39,16 @@ impl Pricing {
                 .required("plugin", "the file of a pricing plugin, such as pricing-plugins/standard.wasm")
                 .into(),
             max_memory: section.size("max_memory", 16 << 20, 1 << 20..=1 << 30),
+            max_table_elements: section.count("max_table_elements", 16_384, 1_024..=1_000_000),
             max_time: section.duration(
                 "max_time",
                 Duration::from_millis(20),
                 Duration::from_millis(5)..=Duration::from_secs(10),
+            ),
+            max_compile_time: section.duration(
+                "max_compile_time",
+                Duration::from_secs(60),
+                Duration::from_secs(1)..=Duration::from_secs(600),
             ),
             max_credits_per_call: section.count("max_credits_per_call", 1_000_000, 1..=1_000_000_000),
             signing_keys: section.list("signing_keys"),

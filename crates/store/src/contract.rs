@@ -6,6 +6,7 @@ mod cases;
 mod granting;
 mod idempotency;
 mod reconciling;
+mod rerating;
 mod rollouts;
 mod schema;
 
@@ -169,6 +170,13 @@ cases! {
     adjustments_at_once_take_turns,
     books_with_adjustments_are_sound_and_repaired,
     adjustments_are_listed_newest_first,
+    ; rerating:
+    recorded_calls_come_in_the_order_of_their_ids_whoever_made_them,
+    what_priced_a_call_is_found_years_later,
+    new_prices_are_made_up_once_by_adjustments_beside_the_calls,
+    of_two_plans_for_one_call_one_is_applied,
+    what_a_re_rating_takes_must_be_left,
+    re_ratings_at_once_take_turns,
     ; granting:
     what_is_left_of_grants_goes_from_month_to_month_until_it_ends,
     what_is_leased_of_a_month_keeps_its_grants_there,

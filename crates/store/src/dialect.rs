@@ -34,6 +34,9 @@ pub(crate) trait Dialect: Database<Arguments: IntoArguments<Self>> {
     /// How long an answer may take in all; `None` where nothing but this process can hold it up.
     const DEADLINE: Option<Duration>;
 
+    /// The order of event ids, as the key of the events has it.
+    const BY_EVENT_ID: &'static str;
+
     /// How many rows of a batch go with one statement, at most.
     const ROWS_AT_ONCE_MAX: usize;
 

@@ -18,6 +18,7 @@ mod postgres;
 mod price_list;
 mod reconciliation;
 mod recorded;
+mod rerating;
 mod rollouts;
 mod sql_store;
 mod sqlite;

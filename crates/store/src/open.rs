@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ledger::{
-    Adjustments, ApiKeys, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Rollouts, StoreError,
-    Timestamp, UsageStore,
+    Adjustments, ApiKeys, CreditGrants, Directory, IdempotencyStore, LeaseStore, Period, Reratings, Rollouts,
+    StoreError, Timestamp, UsageStore,
 };
 
 use crate::error::OpenError;
@@ -48,7 +48,16 @@ pub enum Occupancy {
 /// A database that is open.
 #[async_trait]
 pub trait Store:
-    Directory + Rollouts + UsageStore + Adjustments + CreditGrants + ApiKeys + IdempotencyStore + Reconciliation + Recorded
+    Directory
+    + Rollouts
+    + UsageStore
+    + Adjustments
+    + Reratings
+    + CreditGrants
+    + ApiKeys
+    + IdempotencyStore
+    + Reconciliation
+    + Recorded
 {
     /// Closes every connection.
     async fn close(&self);

@@ -74,6 +74,7 @@ impl Dialect for Postgres {
         SELECT pg_advisory_xact_lock(1734440292, hashtext(current_schema())); SET LOCAL statement_timeout = '10min'";
     const DEADLINE: Option<Duration> = Some(ANSWER_TIMEOUT);
 
+    const BY_EVENT_ID: &'static str = "occurred_at_ms, event_id";
     const ROWS_AT_ONCE_MAX: usize = usize::MAX;
 
     /// An array a column.

@@ -1,7 +1,7 @@
 //! What was recorded, over all organisations: for whoever prices it once more. Nothing here changes anything.
 
 use async_trait::async_trait;
-use ledger::{EventDefinition, StoreError, Timestamp, UsageEvent, UsageEventId};
+use ledger::{EventDefinition, OrganizationId, StoreError, Timestamp, UsageEvent, UsageEventId};
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
 
 use crate::dialect::Dialect;
@@ -12,15 +12,21 @@ use crate::sql_store::SqlStore;
 /// Recorded events of all organisations, and the definitions that priced them.
 #[async_trait]
 pub trait Recorded: Send + Sync + 'static {
-    /// The events of a range, its end out, in the order of their ids; at most `limit` of those `after` one.
+    /// The events of a range, its end out, in the order of their ids; at most `limit` of those `after` one. All of them,
+    /// or those of one organisation.
     async fn recorded(
         &self,
+        of: Option<&OrganizationId>,
         range: (Timestamp, Timestamp),
         after: Option<UsageEventId>,
         limit: u32,
     ) -> Result<Vec<UsageEvent>, StoreError>;
     /// How many there are.
-    async fn recorded_count(&self, range: (Timestamp, Timestamp)) -> Result<u64, StoreError>;
+    async fn recorded_count(
+        &self,
+        of: Option<&OrganizationId>,
+        range: (Timestamp, Timestamp),
+    ) -> Result<u64, StoreError>;
     /// One event, whoever's it is.
     async fn recorded_event(&self, id: UsageEventId) -> Result<Option<UsageEvent>, StoreError>;
     /// Every version of every event definition, in no order; one may be there twice.
@@ -39,15 +45,21 @@ where
 {
     async fn recorded(
         &self,
+        of: Option<&OrganizationId>,
         range: (Timestamp, Timestamp),
         after: Option<UsageEventId>,
         limit: u32,
     ) -> Result<Vec<UsageEvent>, StoreError> {
-        Events::<D>(&mut *self.read().await?).page(range, after, limit).await
+        Events::<D>(&mut *self.read().await?).page(of, range, after, limit).await
     }
 
-    async fn recorded_count(&self, range: (Timestamp, Timestamp)) -> Result<u64, StoreError> {
-        Events::<D>(&mut *self.read().await?).count(range).await
+    async fn recorded_count(
+        &self,
+        of: Option<&OrganizationId>,
+        range: (Timestamp, Timestamp),
+    ) -> Result<u64, StoreError> {
+        // All events of many months are counted: that may take longer than a statement may elsewhere.
+        Events::<D>(&mut *self.reconciling().await?).count(of, range).await
     }
 
     async fn recorded_event(&self, id: UsageEventId) -> Result<Option<UsageEvent>, StoreError> {

@@ -6,6 +6,7 @@ mod compare;
 mod recorded;
 mod replay;
 mod report;
+mod rerate;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use pricing::{Call, Cases, Plugin as Loaded, PricingError, Quote, rerate};
 
 use self::compare::{DiffArgs, ReplayArgs};
 use self::recorded::Recorded;
+use self::rerate::RerateArgs;
 use super::run::runtime;
 use super::{Failure, say};
 
@@ -57,6 +59,12 @@ pub(super) enum Plugin {
         after_help = "Example:\n  gateway plugin replay new.wasm --config config/gateway.toml --from 2026-10 --to 2026-11 --html report.html"
     )]
     Replay(ReplayArgs),
+    /// Price recorded calls anew: make a plan of all that differs, then apply it as adjustments beside the calls.
+    #[command(
+        after_help = "Examples:\n  gateway plugin rerate new.wasm --config config/gateway.toml --from 2026-10 --to 2026-10 --plan-file october.plan
+  gateway plugin rerate --apply october.plan --config config/gateway.toml --reason \"o3 was priced twice too high\""
+    )]
+    Rerate(RerateArgs),
     /// Say where two plugins differ: over golden cases, or over recorded calls with --config.
     #[command(
         after_help = "Examples:\n  gateway plugin diff old.wasm new.wasm --cases pricing-plugins/standard.cases.toml
@@ -106,6 +114,7 @@ pub(super) fn run(command: &Plugin) -> Result<(), Failure> {
         Plugin::Inspect { file } => inspect(file),
         Plugin::Quote(args) => quote(args),
         Plugin::Replay(args) => compare::replay(args),
+        Plugin::Rerate(args) => rerate::run(args),
         Plugin::Diff(args) => compare::diff(args),
         Plugin::Test { file, cases } => test(file, cases.as_deref()),
         Plugin::Life(life) => rollout::run(life),

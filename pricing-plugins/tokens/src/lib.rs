@@ -24,19 +24,22 @@ impl Guest for Tokens {
         }
     }
 
-    /// The most that the call can cost: all of its body read, all of its `max_tokens` written.
+    /// The most that the call can cost: all of its body read at the dearest rate, all of its `max_tokens` written, as many
+    /// times over as it asks for answers.
     fn quote(call: Call) -> Result<Price, Refusal> {
+        let rates = rates(&call)?;
         let input = price::tokens_at_most(call.signals.body_bytes);
-        let output = match scalar(&call, "max_tokens").or_else(|| scalar(&call, "max_completion_tokens")) {
-            None => price::OUTPUT_UNLESS_SAID,
-            Some(Scalar::Integer(most)) if *most >= 0 => most.unsigned_abs(),
-            Some(_) => return Err(Refusal::Decline("max_tokens must be a whole number of zero or more".into())),
-        };
+        let named = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+        let most = named.into_iter().find_map(|name| scalar(&call, name).map(|most| (name, most)));
+        let each = most.map_or(Ok(rates.most), |(name, most)| whole(name, most))?;
+        let answers = scalar(&call, "n").map_or(Ok(1), |answers| whole("n", answers))?;
+        let output = each.saturating_mul(answers.max(1));
         let counted = Counted { input, output, ..Counted::default() };
-        price(&call, rates(&call)?, counted).ok_or_else(|| Refusal::Decline("max_tokens is too large".into()))
+        price(&call, &rates.dearest(), counted).ok_or_else(|| Refusal::Decline("max_tokens is too large".into()))
     }
 
-    /// What the backend counted, but no more than was held.
+    /// What the backend counted, but no more than was held: the contract allows no more, and the quote is meant to be the
+    /// most.
     fn settle(call: Call, quoted: Price, outcome: Outcome) -> Result<Settlement, Refusal> {
         let usage = outcome.usage;
         let (Some(input), Some(output)) = (usage.input_tokens, usage.output_tokens) else {
@@ -56,6 +59,13 @@ fn rates(call: &Call) -> Result<&'static Rates, Refusal> {
             price::rates(model).ok_or_else(|| Refusal::Decline("this model is not on the price list".into()))
         }
         _ => Err(Refusal::Decline("say which model".into())),
+    }
+}
+
+fn whole(name: &str, scalar: &Scalar) -> Result<u64, Refusal> {
+    match scalar {
+        Scalar::Integer(number) if *number >= 0 => Ok(number.unsigned_abs()),
+        _ => Err(Refusal::Decline(format!("{name} must be a whole number of zero or more"))),
     }
 }
 

@@ -321,7 +321,7 @@ fn what_is_no_plugin_is_rejected_by_name() {
     };
     assert_eq!(load("fits.wasm", &pages([0x80, 2])).unwrap().0, "exports");
     let (cause, reason) = load("large.wasm", &pages([0x81, 2])).unwrap();
-    assert!(cause == "not_a_component" && reason.contains("16842752"), "{cause}: {reason}");
+    assert!(cause == "over_limit" && reason.contains("16842752"), "{cause}: {reason}");
     let mut options = Options::new(file("standard.wasm"));
     options.file_bytes_max = u64::try_from(sound.len()).unwrap();
     assert!(Plugin::load(&options).is_ok());

@@ -30,7 +30,9 @@ fn limits_hold_at_their_bounds_and_not_past_them() {
         ("auth", "leeway", ["0s", "10m"], ["-1s", "600001ms"]),
         ("auth", "jwks_refresh", ["1s", "24h"], ["999ms", "86400001ms"]),
         ("pricing", "max_memory", ["1MiB", "1GiB"], ["1048575", "1073741825"]),
+        ("pricing", "max_table_elements", ["1024", "1000000"], ["1023", "1000001"]),
         ("pricing", "max_time", ["5ms", "10s"], ["4ms", "10001ms"]),
+        ("pricing", "max_compile_time", ["1s", "10m"], ["999ms", "600001ms"]),
         ("pricing", "max_credits_per_call", ["1", "1000000000"], ["0", "1000000001"]),
     ] {
         assert!(inside.iter().all(|value| fits(section, key, value)), "{section}.{key}");

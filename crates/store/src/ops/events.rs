@@ -21,6 +21,11 @@ const WHICH: &str = "RETURNING event_id";
 const FIND_EVENT: &str =
     "SELECT document FROM usage_events WHERE event_id = $1 AND organization_id = $2 AND occurred_at_ms = $3";
 
+/// Each by its key, whatever the months are.
+const WANTED: &str = "WITH wanted (event_id, occurred_at_ms) AS (";
+const FIND_WANTED: &str = ") SELECT e.document FROM wanted w
+    JOIN usage_events e ON e.event_id = w.event_id AND e.occurred_at_ms = w.occurred_at_ms";
+
 /// Usage events, on an open connection.
 pub(crate) struct Events<'c, D: Dialect>(pub(crate) &'c mut D::Connection);
 
@@ -49,6 +54,22 @@ where
             }
         }
         Ok(added)
+    }
+
+    /// The events that are there, whoever's they are, in no order.
+    pub(crate) async fn find_all(&mut self, ids: &[UsageEventId]) -> Result<Vec<UsageEvent>, StoreError> {
+        let ids = || ids.iter().filter_map(|id| Some((*id, id.moment()?)));
+        let wanted = Batch::default()
+            .texts(ids().map(|(id, _)| id.to_string()))
+            .integers(ids().map(|(_, moment)| moment.millis()));
+        let mut found = Vec::with_capacity(wanted.len());
+        for rows in wanted.parts::<D>()? {
+            let asked = rows.statement::<D>(WANTED, FIND_WANTED);
+            for row in asked.fetch_all(&mut *self.0).await.map_err(from_driver)? {
+                found.push(from_text("usage event", row.try_get(0).map_err(from_driver)?)?);
+            }
+        }
+        Ok(found)
     }
 
     pub(crate) async fn find(

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use ledger::{Period, PlanName};
+use ledger::{OrganizationId, Period, PlanName};
 use pricing::{Cases, Plugin};
 
 use super::super::run::runtime;
 use super::super::{Failure, say};
-use super::recorded::Recorded;
+use super::recorded::{Recorded, Which};
 use super::replay::Replay;
 use super::{load, report};
 
@@ -56,6 +56,9 @@ struct Over {
     /// The last month.
     #[arg(long, value_name = "YYYY-MM")]
     to: Period,
+    /// Calls of this organisation alone.
+    #[arg(long, value_name = "ID")]
+    organization: Option<OrganizationId>,
     /// The plan of events that noted none.
     #[arg(long, default_value = "free")]
     plan: PlanName,
@@ -68,10 +71,10 @@ struct Over {
 }
 
 pub(super) fn replay(args: &ReplayArgs) -> Result<(), Failure> {
-    let Over { from, to, plan, json, html } = &args.over;
-    let months = in_order(*from, *to)?;
+    let Over { from, to, organization, plan, json, html } = &args.over;
+    let which = Which { months: in_order(*from, *to)?, organization: organization.clone() };
     let tried = load(&args.file)?;
-    let compared = runtime(0)?.block_on(compare(&args.config, months, None, &tried, plan))?;
+    let compared = runtime(0)?.block_on(compare(&args.config, &which, None, &tried, plan))?;
     if let Some(path) = html {
         let title = format!("{} {}, {from} to {to}", tried.identity().name, tried.identity().version);
         std::fs::write(path, report::page(&compared, &title)).with_context(|| path.display().to_string())?;
@@ -84,8 +87,8 @@ pub(super) fn diff(args: &DiffArgs) -> Result<(), Failure> {
     let (one, other) = (load(&args.one)?, load(&args.other)?);
     if let (Some(config), Some(from), Some(to)) = (&args.config, args.from, args.to) {
         let free = "free".parse().context("a plan")?;
-        let months = in_order(from, to)?;
-        let compared = runtime(0)?.block_on(compare(config, months, Some(&one), &other, &free))?;
+        let which = Which { months: in_order(from, to)?, organization: None };
+        let compared = runtime(0)?.block_on(compare(config, &which, Some(&one), &other, &free))?;
         tell(&compared, args.json);
         return if compared.total.differing == 0 { Ok(()) } else { Err(Failure::Faults(Vec::new())) };
     }
@@ -103,14 +106,18 @@ pub(super) fn diff(args: &DiffArgs) -> Result<(), Failure> {
 
 async fn compare(
     config: &Path,
-    months: (Period, Period),
+    which: &Which,
     first: Option<&Plugin>,
     tried: &Plugin,
     plan: &PlanName,
 ) -> Result<Replay, Failure> {
     let recorded = Recorded::open(config).await?;
     let mut compared = Replay::default();
-    recorded.each_charge(months, |event| compared.take(event, &recorded, first, tried, plan)).await?;
+    let read = recorded.each_charge(which, |charge| {
+        compared.take(charge, &recorded, first, tried, plan);
+        Ok(())
+    });
+    read.await?;
     recorded.close().await;
     Ok(compared)
 }
@@ -124,7 +131,7 @@ fn tell(compared: &Replay, json: bool) {
     }
 }
 
-fn in_order(from: Period, to: Period) -> Result<(Period, Period), Failure> {
+pub(super) fn in_order(from: Period, to: Period) -> Result<(Period, Period), Failure> {
     if from > to {
         let why = format!("--from {from} is after --to {to}: allowed is the same month or an earlier one");
         return Err(Failure::Usage(why));

@@ -7,14 +7,30 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use ledger::{EventDefinition, EventType, Outcome, Period, Timestamp, UsageEvent, UsageEventId};
+use ledger::{
+    Credits, EventDefinition, EventType, OrganizationId, Outcome, Period, Timestamp, UsageEvent, UsageEventId,
+};
 use store::{Occupancy, Store};
 
 use super::super::{Failure, configuration};
 use crate::options::store_options;
 
 /// Events read at once.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 2_000;
+
+/// Which recorded calls.
+pub(super) struct Which {
+    /// The first and the last month.
+    pub(super) months: (Period, Period),
+    /// Whose; all organisations' where none is named.
+    pub(super) organization: Option<OrganizationId>,
+}
+
+/// A call that was charged, and what it costs by now: its charge, and what re-ratings added to it.
+pub(super) struct Charge {
+    pub(super) event: UsageEvent,
+    pub(super) credits: Credits,
+}
 
 /// An open database, and every definition there ever was.
 pub(super) struct Recorded {
@@ -47,30 +63,28 @@ impl Recorded {
         self.definitions.get(&(event.event_type.clone(), event.definition_version))
     }
 
-    /// Hands over every charge of the months, both in. Adjustments and what was given back have no price of a plugin's.
+    /// Hands over every charge of the months, in the order of their ids; the next ones are read meanwhile. Adjustments and
+    /// what was given back have no price of a plugin's.
     pub(super) async fn each_charge(
         &self,
-        months: (Period, Period),
-        mut take: impl FnMut(&UsageEvent),
+        which: &Which,
+        mut take: impl FnMut(&Charge) -> anyhow::Result<()>,
     ) -> Result<(), Failure> {
-        let range: (Timestamp, Timestamp) = (months.0.start(), months.1.end());
-        let of = self.store.recorded_count(range).await.context("database.url")?;
-        let (mut after, mut done) = (None, 0_u64);
+        let range: (Timestamp, Timestamp) = (which.months.0.start(), which.months.1.end());
+        let of = self.store.recorded_count(which.organization.as_ref(), range).await.context("database.url")?;
+        let read = |after| tokio::spawn(page(Arc::clone(&self.store), which.organization.clone(), range, after));
+        let (mut reading, mut done) = (read(None), 0_u64);
         loop {
-            let page = self.store.recorded(range, after, PAGE).await.context("database.url")?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            for event in &page {
-                if event.outcome == Outcome::Captured && event.adjustment.is_none() {
-                    take(event);
-                }
+            let Page { charges, events, last } = reading.await.context("reading")??;
+            let Some(last) = last else { break };
+            reading = read(Some(last));
+            for charge in &charges {
+                take(charge)?;
             }
-            done = done.saturating_add(u64::try_from(page.len()).unwrap_or(0));
+            done = done.saturating_add(events);
             progress(done, of);
         }
-        if of > 0 && std::io::stderr().is_terminal() {
-            finish_progress();
-        }
+        finish_progress(of);
         Ok(())
     }
 
@@ -79,9 +93,37 @@ impl Recorded {
     }
 }
 
+/// What was read at once.
+struct Page {
+    charges: Vec<Charge>,
+    /// All events that were read, those that are no charges too.
+    events: u64,
+    last: Option<UsageEventId>,
+}
+
+async fn page(
+    store: Arc<dyn Store>,
+    organization: Option<OrganizationId>,
+    range: (Timestamp, Timestamp),
+    after: Option<UsageEventId>,
+) -> anyhow::Result<Page> {
+    let events = store.recorded(organization.as_ref(), range, after, PAGE).await.context("database.url")?;
+    let (Some(first), Some(last)) = (events.first().map(|event| event.id), events.last().map(|event| event.id)) else {
+        return Ok(Page { charges: Vec::new(), events: 0, last: None });
+    };
+    let rerated: HashMap<_, _> = store.rerated(first, last).await.context("database.url")?.into_iter().collect();
+    let read = u64::try_from(events.len()).unwrap_or(0);
+    let charged = events.into_iter().filter(|it| it.outcome == Outcome::Captured && it.adjustment.is_none());
+    let charges = charged.map(|event| {
+        let added = rerated.get(&event.id).copied().unwrap_or_default();
+        Charge { credits: event.credits.saturating_add(added), event }
+    });
+    Ok(Page { charges: charges.collect(), events: read, last: Some(last) })
+}
+
 /// A bar for whoever waits at a terminal.
 #[expect(clippy::print_stderr, reason = "this is what a person at the terminal reads")]
-fn progress(done: u64, of: u64) {
+pub(super) fn progress(done: u64, of: u64) {
     const CELLS: u64 = 30;
     if std::io::stderr().is_terminal() {
         let filled = usize::try_from(done.saturating_mul(CELLS) / of.max(1)).unwrap_or(0).min(30);
@@ -90,6 +132,8 @@ fn progress(done: u64, of: u64) {
 }
 
 #[expect(clippy::print_stderr, reason = "this is what a person at the terminal reads")]
-fn finish_progress() {
-    eprintln!();
+pub(super) fn finish_progress(of: u64) {
+    if of > 0 && std::io::stderr().is_terminal() {
+        eprintln!();
+    }
 }

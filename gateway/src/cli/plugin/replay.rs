@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Credits, EventType, OrganizationId, PlanName, UsageEvent};
+use ledger::{Credits, EventType, OrganizationId, PlanName};
 use pricing::{Plugin, rerate};
 use serde::Serialize;
 
-use super::recorded::Recorded;
+use super::recorded::{Charge, Recorded};
 
 /// Rows that a table, a report and a chart show.
 pub(super) const ROWS_MAX: usize = 20;
@@ -65,27 +65,30 @@ pub(super) struct Row {
 }
 
 impl Replay {
-    /// Prices an event once more, and compares it with its charge, or with what `first` makes of it.
+    /// Prices a charge once more, and compares it with what it costs by now, or with what `first` makes of it. Answers what
+    /// `tried` makes of it, and whether that is an estimate.
     pub(super) fn take(
         &mut self,
-        event: &UsageEvent,
+        charge: &Charge,
         of: &Recorded,
         first: Option<&Plugin>,
         tried: &Plugin,
         plan: &PlanName,
-    ) {
+    ) -> Option<(Credits, bool)> {
+        let event = &charge.event;
         let mut price = |plugin: &Plugin| {
             let definition = of.definition(event).ok_or("definition_unknown");
             let settled = definition.and_then(|it| rerate(plugin, event, it, plan).map_err(|error| error.cause()));
             settled.map_err(|cause| *self.causes.entry(cause).or_default() += 1).ok()
         };
         let old = match first {
-            None => event.credits,
-            Some(first) => price(first).map_or(event.credits, |settled| settled.quote.credits),
+            None => charge.credits,
+            Some(first) => price(first).map_or(charge.credits, |settled| settled.quote.credits),
         };
         let new = price(tried).map(|settled| (settled.quote.credits, settled.estimated));
         self.total.add(old, new);
         self.sums.entry((event.organization_id.clone(), event.event_type.clone())).or_default().add(old, new);
+        new
     }
 
     /// The rows, the largest differences first.

@@ -110,13 +110,18 @@ pub(in crate::cli) struct By {
 
 impl By {
     fn change(&self) -> Result<Change, Failure> {
-        if self.reason.trim().is_empty() || self.reason.len() > REASON_BYTES_MAX {
-            return Err(Failure::Usage(format!("--reason: allowed are 1 to {REASON_BYTES_MAX} bytes")));
-        }
-        let user_id = self.by.clone().or_else(configuration::user).unwrap_or_else(|| "unknown".to_owned());
-        let actor = Actor { user_id, role: ROLE.to_owned(), remote_address: None, request_id: None };
-        Ok(Change { actor, at: SystemClock.now() })
+        change(&self.reason, self.by.as_deref())
     }
+}
+
+/// Whose change it is, now.
+pub(super) fn change(reason: &str, by: Option<&str>) -> Result<Change, Failure> {
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        return Err(Failure::Usage(format!("--reason: allowed are 1 to {REASON_BYTES_MAX} bytes")));
+    }
+    let user_id = by.map(str::to_owned).or_else(configuration::user).unwrap_or_else(|| "unknown".to_owned());
+    let actor = Actor { user_id, role: ROLE.to_owned(), remote_address: None, request_id: None };
+    Ok(Change { actor, at: SystemClock.now() })
 }
 
 pub(super) fn run(life: &Life) -> Result<(), Failure> {
@@ -211,7 +216,7 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+pub(super) async fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     let options = store::Options { occupancy: Occupancy::Companion, ..store_options(&settings.database) };
     store::open(options).await.context("database.url")
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ledger::{Actor, Change, EventDefinition, Outcome, RequestId, Signals, Timestamp, UsageEventId};
+use ledger::{Actor, Change, EventDefinition, Outcome, RequestId, Signals, Timestamp, UsageEvent, UsageEventId};
 use pricing::{Call, Options};
 use store::{Occupancy, Store};
 
+use super::super::recorded::Which;
 use super::super::report;
 use super::*;
 
@@ -99,8 +100,12 @@ async fn recorded_calls_are_priced_by_what_they_were_priced_under() {
     let plan = "free".parse().unwrap();
     let replay = async |first: Option<&Plugin>, tried: &Plugin, months: (&str, &str)| {
         let mut replay = Replay::default();
-        let months = (months.0.parse().unwrap(), months.1.parse().unwrap());
-        let read = recorded.each_charge(months, |event| replay.take(event, &recorded, first, tried, &plan)).await;
+        let which = Which { months: (months.0.parse().unwrap(), months.1.parse().unwrap()), organization: None };
+        let read = recorded.each_charge(&which, |charge| {
+            replay.take(charge, &recorded, first, tried, &plan);
+            Ok(())
+        });
+        let read = read.await;
         assert!(read.is_ok());
         replay
     };
