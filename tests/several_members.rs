@@ -57,6 +57,7 @@ async fn of_500_calls_of_a_user_over_the_gateways_exactly_the_20_that_the_user_m
 async fn single_calls_in_turn_use_a_users_limit_to_its_last_credit() {
     let world = World::with_gateways(3, &[]).await;
     limit(&world, "ann", 70).await;
+    tokio::time::sleep(IN_FORCE_WITHIN).await;
     for call in 0..7 {
         let answer = world.call_through(call, "acme", "ann").await;
         assert_eq!(answer.status, 200, "call {call}: {}", answer.text());

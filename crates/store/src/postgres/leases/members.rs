@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Credits, InstanceId, LeaseKey, Period, StoreError, UsageEvent, UserId};
+use ledger::{ApiKey, Credits, InstanceId, LeaseKey, Limit, Period, StoreError, UsageEvent, UserId};
 use sqlx::postgres::PgConnection;
 
 use super::rows::{self, columns};
@@ -91,17 +91,36 @@ pub(in crate::postgres) async fn add(
 }
 
 /// What each of these members may spend by themselves: `None` where it is as the organisation says for each; nothing of
-/// those who are no members.
+/// those who are no members. A key by which a machine calls is one.
 pub(super) async fn own_limits(
     connection: &mut PgConnection,
     members: &BTreeSet<rows::Key>,
 ) -> Result<BTreeMap<(String, String), Option<i64>>, StoreError> {
     const OWN_LIMITS: &str = "SELECT m.organization_id, m.user_id, m.monthly_credits_micros FROM members m
         JOIN UNNEST($1::text[], $2::text[]) AS k (o, u) ON m.organization_id = k.o AND m.user_id = k.u";
+    const OF_KEYS: &str = "SELECT a.document FROM api_keys a JOIN UNNEST($1::text[], $2::text[]) AS k (o, i)
+        ON a.organization_id = k.o AND a.key_id = k.i";
     let (organizations, _, users) = columns(members);
-    let find = sqlx::query_as(OWN_LIMITS).bind(organizations).bind(users);
-    let found: Vec<(String, String, Option<i64>)> = find.fetch_all(connection).await.map_err(from_driver)?;
-    Ok(found.into_iter().map(|(organization, user, own)| ((organization, user), own)).collect())
+    let find = sqlx::query_as(OWN_LIMITS).bind(&organizations).bind(&users);
+    let found: Vec<(String, String, Option<i64>)> = find.fetch_all(&mut *connection).await.map_err(from_driver)?;
+    let mut own: BTreeMap<_, _> =
+        found.into_iter().map(|(organization, user, own)| ((organization, user), own)).collect();
+    let (of, ids): (Vec<_>, Vec<_>) = organizations
+        .into_iter()
+        .zip(users)
+        .filter_map(|(organization, user)| Some((organization, user.strip_prefix(UserId::KEY_PREFIX)?.to_owned())))
+        .unzip();
+    if !of.is_empty() {
+        let find = sqlx::query_scalar(OF_KEYS).bind(of).bind(ids);
+        let documents: Vec<String> = find.fetch_all(connection).await.map_err(from_driver)?;
+        for document in documents {
+            let key: ApiKey = serde_json::from_str(&document).map_err(|error| damaged("API key", error))?;
+            let member = key.member();
+            let name = (key.organization_id.as_str().to_owned(), member.user_id.as_str().to_owned());
+            own.insert(name, member.monthly_credits.map(Limit::stored_micros));
+        }
+    }
+    Ok(own)
 }
 
 /// An id of a user from the tables, where '' is nobody.
