@@ -1,6 +1,7 @@
 //! The file of a re-rating: a line that says what was re-rated, a line a call whose price differs, and the totals, each a
 //! JSON object. It is for people to read, and is never applied unless it is whole.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -97,8 +98,11 @@ impl PlanFile {
         (totals.events, totals.without_price, totals.estimated) = (sum.events, sum.unpriced, sum.estimated);
         self.line(&totals)?;
         let path = &self.path;
-        let file =
-            self.file.into_inner().map_err(|error| error.into_error()).with_context(|| path.display().to_string())?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)
+            .with_context(|| path.display().to_string())?;
         file.as_file().sync_all().with_context(|| path.display().to_string())?;
         file.persist_noclobber(path).with_context(|| path.display().to_string())?;
         Ok(totals)
@@ -160,7 +164,11 @@ pub(super) fn verify(path: &Path) -> Result<Plan, Failure> {
             "the totals are not those of the lines: the plan was changed or is not whole".to_owned(),
         ));
     }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     Ok(Plan { head, totals, sha256 })
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::cli::plugin::replay::Sum;
 
 fn price(charged: i64, new: i64) -> NewPrice {
     let credits = |whole| Credits::from_whole(whole).unwrap();
@@ -27,7 +28,7 @@ fn written(folder: &Path, prices: &[NewPrice]) -> PathBuf {
         plan.add(price).unwrap();
     }
     assert!(!path.exists(), "half a plan is none");
-    assert!(plan.finish(&Default::default()).is_ok());
+    assert!(plan.finish(&Sum::default()).is_ok());
     path
 }
 
