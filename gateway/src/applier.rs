@@ -48,9 +48,8 @@ impl Destination {
 }
 
 /// How long applied events stay in the journal too, at most, because the store may lose them in a power cut. Persisting costs
-/// about the same for a few as for thousands, and its syncs hold up the journal's for tens of milliseconds: seldom enough,
-/// that is no call in a hundred.
-const PERSIST_EVERY: Duration = Duration::from_secs(30);
+/// about the same for a few as for thousands.
+const PERSIST_EVERY: Duration = Duration::from_secs(5);
 /// How many of them, at most: some 50 MB of journal.
 const PERSIST_EVENTS_MAX: u64 = 20_000;
 

@@ -20,9 +20,6 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// Records that may wait for the writer, past which new holds are refused and settlements wait their turn.
     pub queue_records_max: usize,
-    /// How long a settlement waits for others where they come so fast that the last sync served several. Where they come one
-    /// by one, none waits.
-    pub gather: Duration,
 }
 
 impl Options {
@@ -38,8 +35,6 @@ impl Options {
     pub const SEGMENT_BYTES_MAX: u64 = 8 << 20;
     /// Twice the calls that a gateway takes at once.
     pub const QUEUE_RECORDS_MAX: usize = 8_192;
-    /// 150 µs, about as long as a sync takes: half as many syncs under load.
-    pub const GATHER: Duration = Duration::from_micros(150);
 
     /// The defaults, in `directory`.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
@@ -51,7 +46,6 @@ impl Options {
             disk_look_every: Self::DISK_LOOK_EVERY,
             segment_bytes_max: Self::SEGMENT_BYTES_MAX,
             queue_records_max: Self::QUEUE_RECORDS_MAX,
-            gather: Self::GATHER,
         }
     }
 

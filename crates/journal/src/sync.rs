@@ -27,11 +27,7 @@ struct Placed {
 pub(crate) fn run(inner: &Inner) -> Result<(), JournalError> {
     let mut commands = Vec::new();
     let mut failed = Failed::new();
-    let mut last_group = 0;
     loop {
-        if last_group > 1 {
-            std::thread::sleep(inner.options.gather);
-        }
         let waits = !failed.is_empty() || inner.signs.unwritable.load(Ordering::Relaxed);
         if !inner.syncs.take(&mut commands, COMMANDS_PER_ROUND_MAX, waits.then_some(PROBE_EVERY)) {
             break;
@@ -45,7 +41,6 @@ pub(crate) fn run(inner: &Inner) -> Result<(), JournalError> {
             }
         }
         inner.settle_room.add_permits(settlements.len());
-        last_group = settlements.len();
         heal(inner);
         settle(inner, settlements, &mut failed);
         settle_failed(inner, &mut failed);
