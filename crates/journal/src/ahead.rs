@@ -21,16 +21,35 @@ pub(crate) struct Ahead {
     wanted: Lane<()>,
 }
 
+/// The file, taken. The next one is made under the same name, so it is asked for only when this is dropped: zeros that were
+/// written before the file has its new name would be written over the segment's records.
+pub(crate) struct Taken<'a> {
+    ahead: &'a Ahead,
+    is_there: bool,
+}
+
+impl Taken<'_> {
+    /// Where it is, if it was ready.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.is_there.then_some(self.ahead.path.as_path())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        // One that waits is enough.
+        let _ = self.ahead.wanted.push((), 1);
+    }
+}
+
 impl Ahead {
     pub(crate) fn new(directory: &Path, bytes: u64, free_bytes_min: u64) -> Self {
         Self { path: directory.join(FILE), bytes, free_bytes_min, ready: AtomicBool::new(false), wanted: Lane::new() }
     }
 
-    /// The file, for whoever makes it a segment; another one is begun.
-    pub(crate) fn take(&self) -> Option<&Path> {
-        // One that waits is enough.
-        let _ = self.wanted.push((), 1);
-        self.ready.swap(false, Ordering::AcqRel).then_some(&self.path)
+    /// The file, for whoever makes it a segment.
+    pub(crate) fn take(&self) -> Taken<'_> {
+        Taken { ahead: self, is_there: self.ready.swap(false, Ordering::AcqRel) }
     }
 
     /// Makes the file, where there is room beyond what new holds must leave.
@@ -60,5 +79,27 @@ pub(crate) fn run(inner: &Inner) {
     while inner.ahead.wanted.take(&mut wanted, usize::MAX, None) {
         wanted.clear();
         inner.ahead.make(&*inner.disk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::disk::SystemDisk;
+
+    #[test]
+    fn the_next_file_is_asked_for_only_when_the_last_one_has_its_new_name() {
+        let directory = TempDir::new().unwrap();
+        let ahead = Ahead::new(directory.path(), 1_000, 0);
+        assert_eq!(ahead.take().path(), None, "nothing was made yet");
+        ahead.wanted.take(&mut Vec::new(), usize::MAX, None);
+        ahead.make(&SystemDisk);
+        let taken = ahead.take();
+        assert_eq!(taken.path(), Some(&*directory.path().join(FILE)));
+        assert_eq!(ahead.wanted.len(), 0);
+        drop(taken);
+        assert_eq!(ahead.wanted.len(), 1);
     }
 }

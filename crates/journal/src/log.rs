@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ledger::UsageEventId;
 
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, Taken};
 use crate::disk::{Disk, SegmentFile};
 use crate::segment::{self, HEADER_END, Position, SegmentReader, widen};
 
@@ -114,7 +114,7 @@ impl Log {
     }
 
     fn rotate(&mut self, sequence: u64) -> io::Result<()> {
-        let file = start_segment(&*self.disk, &self.path(sequence), sequence, self.ahead.take())?;
+        let file = start_segment(&*self.disk, &self.path(sequence), sequence, Some(self.ahead.take()))?;
         self.dirty.push(std::mem::replace(&mut self.file, file));
         self.directory_dirty = true;
         self.segments.push_back(Segment { sequence, bytes: HEADER_END, holds: 0, last_settled: 0 });
@@ -224,14 +224,16 @@ impl SyncJob {
     }
 }
 
-/// A new file with its header, or none at all.
+/// A new file with its header, or none at all. It is the file that was made ahead, where that was ready.
 pub(crate) fn start_segment(
     disk: &dyn Disk,
     path: &Path,
     sequence: u64,
-    filled: Option<&Path>,
+    ahead: Option<Taken<'_>>,
 ) -> io::Result<Arc<dyn SegmentFile>> {
+    let filled = ahead.as_ref().and_then(Taken::path);
     let adopted = filled.and_then(|filled| disk.adopt(filled, path).ok());
+    drop(ahead);
     let file = adopted.map_or_else(|| disk.create(path), Ok)?;
     if let Err(error) = file.append(&segment::header(sequence)) {
         let _ = disk.remove(path);

@@ -190,7 +190,7 @@ impl Replay {
         let failed = || JournalError::io("write", &path);
         let ahead = Arc::new(Ahead::new(&directory, options.segment_bytes(), options.disk_free_bytes_min));
         ahead.make(&*disk);
-        let file = start_segment(&*disk, &path, sequence, ahead.take()).map_err(failed())?;
+        let file = start_segment(&*disk, &path, sequence, Some(ahead.take())).map_err(failed())?;
         file.append(&frames).and_then(|()| file.sync()).map_err(failed())?;
         disk.sync_directory(&directory).map_err(failed())?;
         let bytes = HEADER_END + widen(frames.len());
