@@ -6,14 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use crate::segment::widen;
 
 /// How much of a new file is written between two syncs.
-const FILL_BYTES_AT_ONCE: usize = 256 << 10;
-/// How many times as long as that took the next piece waits: the disk is the journal's own for most of the time.
-const FILL_RESTS: u32 = 3;
+const FILL_BYTES_AT_ONCE: usize = 512 << 10;
 
 /// A file system.
 pub(crate) trait Disk: Send + Sync + 'static {
@@ -121,18 +118,16 @@ impl SegmentFile for Filled {
     }
 }
 
-/// Synced piece by piece and with rests, as one long sync would hold up the journal's own.
+/// Synced piece by piece, as one long sync would hold up the journal's own.
 fn fill(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = File::create(path)?;
     let zeros = vec![0; FILL_BYTES_AT_ONCE];
     let mut left = bytes;
     while left > 0 {
-        let began = Instant::now();
         let piece = usize::try_from(left).map_or(zeros.len(), |left| left.min(zeros.len()));
         file.write_all(&zeros[..piece])?;
         file.sync_all()?;
         left -= widen(piece);
-        std::thread::sleep(began.elapsed().saturating_mul(FILL_RESTS));
     }
     Ok(())
 }
