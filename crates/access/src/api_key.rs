@@ -1,9 +1,9 @@
 //! The secrets of API keys: how one is made, and the digest by which it is recognised. A secret must never be printed but in
 //! the one answer that hands it out.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use ledger::{ApiKeyId, KeyDigest};
+use ledger::{ApiKeyId, Hexadecimal, KeyDigest};
 use sha2::{Digest as _, Sha256};
 
 /// Random bytes of the secret.
@@ -45,8 +45,8 @@ impl NewKey {
         for bytes in [&mut public[..], &mut private[..]] {
             getrandom::fill(bytes).map_err(std::io::Error::from)?;
         }
-        let id = format!("{}{}", ApiKeyId::PREFIX, hexadecimal(&public));
-        let secret = format!("{id}_{}", hexadecimal(&private));
+        let id = format!("{}{}", ApiKeyId::PREFIX, Hexadecimal(&public));
+        let secret = format!("{id}_{}", Hexadecimal(&private));
         let id = id.parse().map_err(std::io::Error::other)?;
         Ok(Self { id, digest: digest_of(secret.as_bytes()), secret: Secret(secret) })
     }
@@ -55,13 +55,6 @@ impl NewKey {
 /// The digest of a key as it was presented.
 pub fn digest_of(presented: &[u8]) -> KeyDigest {
     KeyDigest(Sha256::digest(presented).into())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Change, EventType, IdError, Limit, Member, OrganizationId, Role, StoreError, Timestamp, UserId};
+use crate::{
+    Change, EventType, Hexadecimal, IdError, Limit, Member, OrganizationId, Role, StoreError, Timestamp, UserId,
+};
 
 /// The public part of a key, by which people and logs name it: `gwk_` and 16 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +23,7 @@ impl ApiKeyId {
     /// Random digits behind it.
     pub const DIGITS: usize = 16;
     /// Both, in bytes.
-    const BYTES: usize = 20;
+    const BYTES: usize = Self::PREFIX.len() + Self::DIGITS;
 
     /// The text itself.
     pub fn as_str(&self) -> &str {
@@ -33,7 +35,6 @@ impl FromStr for ApiKeyId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
         let is_one = |digits: &&str| digits.len() == Self::DIGITS && digits.bytes().all(is_digit);
         match text.strip_prefix(Self::PREFIX).filter(is_one) {
             Some(_) => Ok(Self(text.into())),
@@ -74,7 +75,7 @@ pub struct KeyDigest(pub [u8; 32]);
 
 impl fmt::Display for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&Hexadecimal(&self.0), f)
     }
 }
 
@@ -83,7 +84,7 @@ impl FromStr for KeyDigest {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let error = || IdError::new("a digest (64 hexadecimal digits)", 64);
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(is_digit) {
             return Err(error());
         }
         let mut digest = [0; 32];
@@ -93,6 +94,11 @@ impl FromStr for KeyDigest {
         }
         Ok(Self(digest))
     }
+}
+
+/// Whether a byte is a hexadecimal digit as we write them.
+fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 /// A key and what it may do.
@@ -196,7 +202,14 @@ mod tests {
     fn a_digest_is_read_as_it_is_written() {
         let digest = KeyDigest([0xa5; 32]);
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        for none in ["", &"a5".repeat(31), &"g5".repeat(32), &format!("{}\u{e9}", "a".repeat(62))] {
+        for none in [
+            "",
+            &"+5".repeat(32),
+            &"A5".repeat(32),
+            &"a5".repeat(31),
+            &"g5".repeat(32),
+            &format!("{}\u{e9}", "a".repeat(62)),
+        ] {
             assert!(none.parse::<KeyDigest>().is_err(), "{none}");
         }
     }

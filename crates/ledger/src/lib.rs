@@ -5,6 +5,7 @@
 
 mod clock;
 mod credits;
+mod hexadecimal;
 mod ids;
 mod period;
 
@@ -41,6 +42,7 @@ pub use credit_grant::{CreditGrant, CreditGrants, left_of};
 pub use credits::{Credits, CreditsError, Limit};
 pub use definition::{Clamp, EventDefinition, Thousandths};
 pub use event::{ChargeItem, Outcome, PluginIdentity, PricedPlan, UsageEvent};
+pub use hexadecimal::Hexadecimal;
 pub use idempotency::{CallKey, Claimed, IdempotencyKey, IdempotencyStore, KeptAnswer, KeyClaim, KeyLimits, TakenKey};
 pub use ids::{EventType, IdError, OrganizationId, PlanName, RequestId, SessionId, UsageEventId, UserId};
 pub use lease::{

@@ -1,14 +1,14 @@
 //! One plugin, compiled: asked for a price in a fresh instance each time.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ledger::{
-    ChargeItem, Credits, EventDefinition, EventType, ModelUsage, PlanName, PluginFile, PluginIdentity, Signals,
+    ChargeItem, Credits, EventDefinition, EventType, Hexadecimal, ModelUsage, PlanName, PluginFile, PluginIdentity,
+    Signals,
 };
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -297,11 +297,7 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
 
 /// The file's hash, in lower-case hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Hexadecimal(&Sha256::digest(bytes)).to_string()
 }
 
 /// Compiles in a thread of its own, so that it can be given up. That thread ends when it can, and there are few of them.

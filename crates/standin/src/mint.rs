@@ -80,7 +80,7 @@ impl Mint {
     pub fn fresh_secret() -> io::Result<String> {
         let mut random = [0_u8; SECRET_BYTES];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-        Ok(random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+        Ok(ledger::Hexadecimal(&random).to_string())
     }
 
     /// A credential for somebody, valid until `expires`.

@@ -1,13 +1,12 @@
 //! The file of a re-rating: a line that says what was re-rated, a line a call whose price differs, and the totals, each a
 //! JSON object. It is for people to read, and is never applied unless it is whole.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use ledger::{Credits, NewPrice, OrganizationId, Period, PlanName, PluginIdentity};
+use ledger::{Credits, Hexadecimal, NewPrice, OrganizationId, Period, PlanName, PluginIdentity};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -164,11 +163,7 @@ pub(super) fn verify(path: &Path) -> Result<Plan, Failure> {
             "the totals are not those of the lines: the plan was changed or is not whole".to_owned(),
         ));
     }
-    let sha256 = hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let sha256 = Hexadecimal(&hash.finalize()).to_string();
     Ok(Plan { head, totals, sha256 })
 }
 
