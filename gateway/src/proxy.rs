@@ -47,7 +47,7 @@ impl ProxyHttp for Proxy {
         call: &mut Call,
         mut error: Box<pingora::Error>,
     ) -> Box<pingora::Error> {
-        self.0.upstream.unreachable(&call.passage, &mut error);
+        self.0.upstream.unreachable(&mut call.passage, &mut error);
         error
     }
 

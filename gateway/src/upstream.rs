@@ -135,7 +135,8 @@ impl Upstream {
             };
             match opened {
                 Ok(stream) => {
-                    if !is_reused {
+                    // Where it is asked for its health, a connection alone says nothing of that.
+                    if !is_reused && self.options.health_path.is_none() {
                         place.note(true);
                     }
                     return Ok(Connection::new(stream, body, is_reused, number));
@@ -184,18 +185,21 @@ impl Upstream {
 
     /// The peer for Pingora's own phases, which carry everything unmetered: the next one that the request did not try.
     pub(crate) fn peer(&self, passage: &mut Passage) -> pingora::Result<Box<HttpPeer>> {
+        // It counts as tried when it could not be reached: one that could may be asked again, if Pingora may.
+        let mut tried = passage.tried;
         let (number, place) = self
-            .next(self.turn(), &mut passage.tried)
+            .next(self.turn(), &mut tried)
             .ok_or_else(|| pingora::Error::explain(ErrorType::ConnectError, "there is no address left"))?;
         passage.place = number;
         Ok(Box::new(place.peer()))
     }
 
     /// Notes that Pingora could not connect there: nothing was sent, so the request may go to the next address.
-    pub(crate) fn unreachable(&self, passage: &Passage, error: &mut pingora::Error) {
+    pub(crate) fn unreachable(&self, passage: &mut Passage, error: &mut pingora::Error) {
         if let Some(place) = self.places.get(passage.place) {
             place.note(false);
         }
+        passage.tried.note(passage.place);
         error.set_retry(!passage.tried.are_all(self.places.len()));
     }
 

@@ -98,7 +98,7 @@ async fn where_none_can_be_reached_each_is_tried_once() {
         let mut retries = Vec::new();
         while upstream.peer(&mut passage).is_ok() {
             let mut error = pingora::Error::explain(ErrorType::ConnectRefused, "a test");
-            upstream.unreachable(&passage, &mut error);
+            upstream.unreachable(&mut passage, &mut error);
             retries.push(error.retry());
         }
         assert_eq!(retries, [true, false]);

@@ -12,7 +12,7 @@ impl Tried {
         bit(place) & self.0 != 0
     }
 
-    fn note(&mut self, place: usize) {
+    pub(super) fn note(&mut self, place: usize) {
         self.0 |= bit(place);
     }
 
