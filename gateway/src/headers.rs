@@ -48,6 +48,10 @@ pub(crate) fn copy_of_request(request: &RequestHeader) -> pingora::Result<Reques
     let room = request.headers.len().saturating_add(ADDED_FIELDS);
     let mut copy = RequestHeader::build(request.method.clone(), b"/", Some(room))?;
     copy.set_uri(request.uri.clone());
+    // A target that is no text stands in `uri` only nearly.
+    if !request.raw_path_is_utf8() {
+        copy.set_raw_path(request.raw_path())?;
+    }
     copy.set_version(request.version);
     // What came over HTTP/2 has no names but those in lower case.
     if request.has_case() {
@@ -161,6 +165,36 @@ fn nominated<'a>(connection: impl Iterator<Item = &'a HeaderValue>) -> Vec<Heade
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_says_what_was_said_byte_for_byte() {
+        for target in [&b"/a?b=c"[..], b"/a?b=\xff", b"http://app.example/a?b=\xff", b"http://app.example/a"] {
+            let mut request = RequestHeader::build("POST", target, None).unwrap();
+            for (name, value) in [("x-Mine", &b"1"[..]), ("X-mine", b"\xff"), ("Accept", b"*/*")] {
+                request.append_header(name, HeaderValue::from_bytes(value).unwrap()).unwrap();
+            }
+            let mut copy = copy_of_request(&request).unwrap();
+            // A target in absolute form is sent on in origin form anyway.
+            to_origin_form(&mut copy);
+            to_origin_form(&mut request);
+            assert_eq!(copy.raw_path(), request.raw_path());
+            let wire = |header: &RequestHeader| {
+                let mut wire = Vec::new();
+                header.header_to_h1_wire(&mut wire);
+                wire
+            };
+            assert_eq!(wire(&copy), wire(&request));
+        }
+        let mut answer = ResponseHeader::build(200, None).unwrap();
+        answer.set_reason_phrase(Some("Fine")).unwrap();
+        answer.append_header("x-Mine", "1").unwrap();
+        let copy = copy_of_answer(&answer).unwrap();
+        assert_eq!(
+            (copy.status, copy.get_reason_phrase(), copy.version),
+            (answer.status, Some("Fine"), answer.version)
+        );
+        assert_eq!(copy.headers, answer.headers);
+    }
 
     #[test]
     fn fields_of_one_connection_do_not_travel() {
