@@ -73,15 +73,17 @@ impl Predecessor {
 
     /// Has it stop, and returns when it has.
     pub(crate) async fn stop(mut self, grace: Duration) -> anyhow::Result<()> {
-        self.ask_to_stop().await?;
+        self.ask_to_stop().await;
         let gone = timeout(grace + CLOSED_WITHIN, self.stream.read(&mut [0])).await;
         let _ended = gone.context("the gateway that serves does not end")?;
         Ok(())
     }
 
-    /// Has it stop, without waiting for its end.
-    pub(crate) async fn ask_to_stop(&mut self) -> anyhow::Result<()> {
-        self.stream.write_all(&[STOP]).await.context("the gateway that serves does not listen any more")
+    /// Has it stop, without waiting for its end. One that ends by itself need not be told.
+    pub(crate) async fn ask_to_stop(&mut self) {
+        if let Err(error) = self.stream.write_all(&[STOP]).await {
+            tracing::warn!(%error, "the gateway that served ends by itself");
+        }
     }
 }
 

@@ -103,7 +103,7 @@ pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Running, S
         options.shutdown_grace,
     ));
     if let Some(mut before) = before {
-        before.ask_to_stop().await.context("server.handover")?;
+        before.ask_to_stop().await;
     }
     tracing::info!(%address, %admin_address, plugin = %gateway.pricing.current().identity().version, "the gateway serves");
     Ok(Running {
