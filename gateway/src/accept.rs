@@ -75,7 +75,7 @@ pub(crate) async fn run(
                 },
                 Err(error) => {
                     tracing::error!(%error, "no connection can be accepted");
-                    if !shed(&listener, door.tls.is_some(), &mut spare) {
+                    if !shed(&listener, &door, &mut spare) {
                         tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                     }
                 }
@@ -182,7 +182,7 @@ fn spare() -> Option<File> {
 
 /// Out of descriptors, takes the spare one to close a connection that waits: its client hears at once that it must try
 /// elsewhere. Whether one was closed.
-fn shed(listener: &TcpListener, speaks_tls: bool, spare: &mut Option<File>) -> bool {
+fn shed(listener: &TcpListener, door: &Door, spare: &mut Option<File>) -> bool {
     drop(spare.take());
     let mut context = Context::from_waker(Waker::noop());
     let waiting = match listener.poll_accept(&mut context) {
@@ -190,8 +190,8 @@ fn shed(listener: &TcpListener, speaks_tls: bool, spare: &mut Option<File>) -> b
         _ => None,
     };
     let closes = waiting.is_some();
-    if let Some(tcp) = waiting.filter(|_| !speaks_tls) {
-        let _ = tcp.try_write(&answer::bare(&Refusal::TooManyConnections));
+    if let Some(tcp) = waiting {
+        turn_away(door, &tcp);
     }
     *spare = self::spare();
     closes
