@@ -39,7 +39,10 @@ impl Pricing {
                         return *rejected = None;
                     }
                     Err(error) => {
-                        *rejected = Some(tried);
+                        // What found no compiler was not tried: the next look tries it.
+                        if !matches!(error, LoadError::CompilersBusy(_)) {
+                            *rejected = Some(tried);
+                        }
                         return shared.reject(path(), Some(hash), &error);
                     }
                 }
