@@ -7,6 +7,7 @@ use ledger::{
 };
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
 
+use crate::claim::{Claimed, claim};
 use crate::dialect::Dialect;
 use crate::error::damaged;
 use crate::ops::adjustments::AdjustmentRows;
@@ -15,8 +16,6 @@ use crate::ops::balances::Balances;
 use crate::ops::credit_grants::GrantRows;
 use crate::ops::events::Events;
 use crate::ops::organizations::Organizations;
-use crate::ops::plans::Plans;
-use crate::ops::reconciliation::Reconciling;
 use crate::sql_store::{SqlStore, commit};
 use crate::usage::{Asking, add_all};
 
@@ -82,8 +81,6 @@ where
     let Some(organization) = Organizations::<D>(&mut *conn).find(id).await? else {
         return refused(AdjustmentRefused::NoOrganization);
     };
-    let plan = Plans::<D>(&mut *conn).find(&organization.plan).await?;
-    let plan = plan.ok_or_else(|| damaged("plan name", &organization.plan))?;
     if let Some(adjusts) = new.adjusts {
         let Some(adjusted) = Events::<D>(&mut *conn).find(id, adjusts).await? else {
             return refused(AdjustmentRefused::NoEvent);
@@ -99,10 +96,7 @@ where
         return refused(AdjustmentRefused::TooManyGrants);
     }
     let period = Period::of(event.occurred_at);
-    // From here on nobody moves this balance or grants a lease on it.
-    let used = Reconciling::<D>(&mut *conn).claim_balance(id, period).await?.used;
-    let leased = AdjustmentRows::<D>(&mut *conn).leased(id, period).await?;
-    let limit = plan.grant(&organization.usage_limits).credits;
+    let Claimed { used, leased, limit } = claim::<D>(&mut *conn, &organization, period).await?;
     if let Some(why) = AdjustmentRefused::of(new.credits, used, leased, limit) {
         return refused(why);
     }

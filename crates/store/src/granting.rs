@@ -9,14 +9,12 @@ use ledger::{
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
 
 use crate::adjusting::make;
+use crate::claim::{Claimed, claim};
 use crate::dialect::Dialect;
 use crate::error::damaged;
-use crate::ops::adjustments::AdjustmentRows;
 use crate::ops::audit::{Act, Audit};
 use crate::ops::credit_grants::GrantRows;
 use crate::ops::organizations::Organizations;
-use crate::ops::plans::Plans;
-use crate::ops::reconciliation::Reconciling;
 use crate::sql_store::{SqlStore, commit};
 
 #[async_trait]
@@ -146,15 +144,11 @@ where
     usize: ColumnIndex<D::Row>,
 {
     let Some(organization) = Organizations::<D>(&mut *conn).find(id).await? else { return Ok(None) };
-    let plan = Plans::<D>(&mut *conn).find(&organization.plan).await?;
-    let plan = plan.ok_or_else(|| damaged("plan name", &organization.plan))?;
-    let used = Reconciling::<D>(&mut *conn).claim_balance(id, period).await?.used;
-    let leased = AdjustmentRows::<D>(&mut *conn).leased(id, period).await?;
+    let Claimed { used, leased, limit } = claim::<D>(&mut *conn, &organization, period).await?;
     if period < present && leased > Credits::ZERO {
         return Ok(None);
     }
-    let left = plan.grant(&organization.usage_limits).credits.remaining(used.saturating_add(leased));
-    Ok(Some(left.unwrap_or(Credits::MAX)))
+    Ok(Some(limit.remaining(used.saturating_add(leased)).unwrap_or(Credits::MAX)))
 }
 
 async fn make_one<D>(conn: &mut D::Connection, new: &NewAdjustment, change: &Change) -> Result<Adjusted, StoreError>

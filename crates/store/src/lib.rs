@@ -7,6 +7,7 @@
 mod adjusting;
 mod api_keys;
 mod batch;
+mod claim;
 mod dialect;
 mod directory;
 mod error;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use ledger::{
-    AdjustmentRefused, Change, Changed, Credits, Limit, NewPrice, OrganizationId, Outcome, Period, Rerated, Rerating,
+    AdjustmentRefused, Change, Changed, Credits, NewPrice, OrganizationId, Outcome, Period, Rerated, Rerating,
     Reratings, StoreError, UsageEvent, UsageEventId,
 };
 use serde::Serialize;
 use sqlx::{ColumnIndex, Decode, Encode, Executor, Type};
 
+use crate::claim::{Claimed, claim};
 use crate::dialect::Dialect;
 use crate::error::damaged;
 use crate::ops::adjustments::AdjustmentRows;
@@ -17,8 +18,6 @@ use crate::ops::audit::{Act, Audit};
 use crate::ops::balances::Balances;
 use crate::ops::events::Events;
 use crate::ops::organizations::Organizations;
-use crate::ops::plans::Plans;
-use crate::ops::reconciliation::Reconciling;
 use crate::sql_store::{SqlStore, commit};
 use crate::usage::{Asking, add_all};
 
@@ -70,9 +69,7 @@ struct Before {
 
 /// An organisation's balance of the present month, which nobody else moves meanwhile.
 struct Account {
-    used: Credits,
-    leased: Credits,
-    limit: Limit,
+    claimed: Claimed,
     added: Credits,
     events: u64,
 }
@@ -115,13 +112,16 @@ where
         it.repeated |= key == by.key(of);
     }
     let mut accounts = BTreeMap::new();
-    for price in prices {
+    // What was applied already needs no balance.
+    for price in prices.iter().filter(|price| before.get(&price.event_id).is_none_or(|before| !before.repeated)) {
         accounts.entry(&price.organization_id).or_insert(None);
     }
     let period = Period::of(change.at);
     // In the order of their names, as everybody does, so that none waits in a circle.
     for (id, account) in &mut accounts {
-        *account = claim::<D>(&mut *conn, id, period).await?;
+        let Some(organization) = Organizations::<D>(&mut *conn).find(id).await? else { continue };
+        let claimed = claim::<D>(&mut *conn, &organization, period).await?;
+        *account = Some(Account { claimed, added: Credits::ZERO, events: 0 });
     }
     let mut order: Vec<usize> = (0..prices.len()).collect();
     order.sort_by_key(|at| prices.get(*at).map(|price| price.difference));
@@ -145,25 +145,6 @@ where
     Ok(rerated)
 }
 
-/// Takes hold of an organisation's balance; `None` where there is no such organisation.
-async fn claim<D>(conn: &mut D::Connection, id: &OrganizationId, period: Period) -> Result<Option<Account>, StoreError>
-where
-    D: Dialect,
-    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
-    for<'v> &'v str: Encode<'v, D> + Decode<'v, D> + Type<D>,
-    for<'v> Option<&'v str>: Encode<'v, D>,
-    for<'v> i64: Encode<'v, D> + Decode<'v, D> + Type<D>,
-    usize: ColumnIndex<D::Row>,
-{
-    let Some(organization) = Organizations::<D>(&mut *conn).find(id).await? else { return Ok(None) };
-    let plan = Plans::<D>(&mut *conn).find(&organization.plan).await?;
-    let plan = plan.ok_or_else(|| damaged("plan name", &organization.plan))?;
-    let used = Reconciling::<D>(&mut *conn).claim_balance(id, period).await?.used;
-    let leased = AdjustmentRows::<D>(&mut *conn).leased(id, period).await?;
-    let limit = plan.grant(&organization.usage_limits).credits;
-    Ok(Some(Account { used, leased, limit, added: Credits::ZERO, events: 0 }))
-}
-
 /// What becomes of a new price; where its difference is made up, the account has it.
 fn decide(
     price: &NewPrice,
@@ -172,10 +153,10 @@ fn decide(
     account: Option<&mut Account>,
 ) -> Rerated {
     let refused = Rerated::Refused;
-    let Some(account) = account else { return refused(AdjustmentRefused::NoOrganization) };
     if before.repeated {
         return Rerated::Repeated;
     }
+    let Some(account) = account else { return refused(AdjustmentRefused::NoOrganization) };
     let is_of = |event: &&UsageEvent| event.organization_id == price.organization_id;
     let Some(event) = recorded.filter(|event| event.outcome == Outcome::Captured).filter(is_of) else {
         return refused(AdjustmentRefused::NoEvent);
@@ -188,12 +169,13 @@ fn decide(
     if price.difference.is_negative() && left.saturating_add(price.difference).is_negative() {
         return refused(AdjustmentRefused::MoreThanCharged { left: left.max(Credits::ZERO) });
     }
-    if let Some(why) = AdjustmentRefused::of(price.difference, account.used, account.leased, account.limit) {
+    let Claimed { used, leased, limit } = &mut account.claimed;
+    if let Some(why) = AdjustmentRefused::of(price.difference, *used, *leased, *limit) {
         return refused(why);
     }
     // A plan that names an event twice adjusts it once.
     before.repeated = true;
-    account.used = account.used.saturating_add(price.difference);
+    *used = used.saturating_add(price.difference);
     account.added = account.added.saturating_add(price.difference);
     account.events = account.events.saturating_add(1);
     Rerated::Made
