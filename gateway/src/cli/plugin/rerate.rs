@@ -18,10 +18,11 @@ use super::super::{Failure, configuration, say};
 use super::compare::in_order;
 use super::recorded::{Recorded, Which, finish_progress, progress};
 use super::replay::Replay;
-use super::{load, report, rollout};
+use super::{report, rollout};
 
-/// Adjustments made in one transaction.
-const AT_ONCE: usize = 1_000;
+/// Adjustments made in one transaction. They may be of as many organisations, with some statements for each, and others wait
+/// for their balances meanwhile.
+const AT_ONCE: usize = 100;
 /// Refused calls that are named.
 const NAMED_MAX: usize = 20;
 
@@ -72,7 +73,12 @@ pub(super) fn run(args: &RerateArgs) -> Result<(), Failure> {
 
 /// Writes the plan, and changes nothing else.
 fn propose(args: &RerateArgs, file: &Path, which: &Which, path: &Path) -> Result<(), Failure> {
-    let tried = load(file)?;
+    // What sets charges is loaded as a gateway loads it: signed, by its golden cases, within the configured limits.
+    let settings = configuration::load(&args.config)?;
+    let options =
+        admin_api::pricing_options(&settings.pricing).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+    let tried = pricing::Plugin::load(&pricing::Options { path: file.to_owned(), ..options })
+        .map_err(|error| Failure::Faults(vec![format!("{}: {}: {error}", file.display(), error.cause())]))?;
     let head = Head::new((**tried.identity()).clone(), which, args.plan.clone());
     let mut plan = PlanFile::create(path, &head)?;
     let replay = runtime(0)?.block_on(async {
