@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::{LeaseKey, StoreError, UserId};
+use ledger::{Credits, LeaseKey, StoreError, UserId};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Account, Leases, WAIT_FOR_ANSWER};
@@ -32,7 +32,10 @@ impl Leases {
         let mut beginnings = timeout_at(deadline, member.beginnings.lock()).await.map_err(|_late| late())?;
         while !book.has_begun(user) {
             if let Some(captured) = book.may_begin(user) {
-                caught_up().await?;
+                // Where the book captured nothing there is nothing to wait for.
+                if captured != Credits::ZERO {
+                    caught_up().await?;
+                }
                 // One that nobody waits for any more may still reach the store: it must come too late there.
                 *beginnings = beginnings.saturating_add(1);
                 let epoch = FIRST_BEGINNING.saturating_add(*beginnings);
