@@ -32,8 +32,8 @@ pub(crate) struct DatabasePlan {
     #[arg(long, default_value_t = 10_000_000)]
     events: u64,
     /// How many gateways share the database in `statements`.
-    #[arg(long, default_value_t = 2)]
-    gateways: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    gateways: u16,
     #[command(flatten)]
     plan: Plan,
 }
@@ -44,7 +44,7 @@ enum Part {
     Apply,
     /// How long a lease takes to be granted.
     Grants,
-    /// Statements a second for paid calls at two rates: none is on the path of a call.
+    /// Statements a second for paid calls at three rates: none is on the path of a call.
     Statements,
     /// Dashboard and history while events come in.
     Reports,
@@ -55,8 +55,12 @@ pub(crate) async fn run(plan: &DatabasePlan) -> anyhow::Result<()> {
     let lasts = Duration::from_secs(plan.plan.seconds);
     for part in &plan.parts {
         let database = TestDatabase::new().await?;
+        anyhow::ensure!(
+            database.url().starts_with("postgres:///"),
+            "TEST_DATABASE_URL is set: unset it, since the settings of the server that is measured are changed"
+        );
         // A test's server does not sync; one that is measured must.
-        for setting in ["fsync = on", "full_page_writes = on", "max_wal_size = '8GB'"] {
+        for setting in ["fsync = on", "full_page_writes = on", "max_wal_size = '8GB'", "log_statement = 'none'"] {
             database.execute(&format!("ALTER SYSTEM SET {setting}")).await?;
         }
         database.execute("SELECT pg_reload_conf()").await?;

@@ -1,4 +1,4 @@
-//! Statements a second for paid calls. They are counted by the server itself, in its log, at two rates of calls: what is sent
+//! Statements a second for paid calls. They are counted by the server itself, in its log, at three rates of calls: what is sent
 //! per call would show in their difference.
 #![expect(clippy::print_stdout, reason = "this is what a person at the terminal reads")]
 
@@ -18,7 +18,7 @@ const RATES: [u64; 3] = [250, 1_000, 2_000];
 const SETTLES_FOR: Duration = Duration::from_secs(6);
 
 pub(super) async fn run(database: &TestDatabase, plan: &DatabasePlan, lasts: Duration) -> anyhow::Result<()> {
-    let world = World::on(&plan.plan, &database.url(), plan.gateways)?;
+    let world = World::on(&plan.plan, &database.url(), plan.gateways.into())?;
     let calls = world.organizations(ORGANIZATIONS).await?;
     world.check(&calls).await?;
     for setting in ["log_statement = 'all'", "log_line_prefix = ''"] {
@@ -28,7 +28,7 @@ pub(super) async fn run(database: &TestDatabase, plan: &DatabasePlan, lasts: Dur
     let log = PathBuf::from(database.ask("SHOW data_directory").await?).join("../log");
     println!("\nStatements for paid calls over {ORGANIZATIONS} organisations, {} gateways", plan.gateways);
     for rate in RATES {
-        let pace = Pace::Open(rate / u64::try_from(plan.gateways)?);
+        let pace = Pace::Open(rate / u64::from(plan.gateways));
         let load = |lasts| Load { connections: 32, pace, until: Until::Elapsed(lasts) };
         world.load_all(&calls, load(SETTLES_FOR)).await?;
         let (from, began) = (log.metadata()?.len(), Instant::now());
