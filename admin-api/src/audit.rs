@@ -13,7 +13,6 @@ use crate::answer::Answer;
 use crate::context::Context;
 use crate::guard::Membership;
 use crate::query::Query;
-use refusal::Refusal;
 
 /// Entries a page, at most.
 pub(crate) const LIMIT_MAX: u32 = 100;
@@ -75,7 +74,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Answer<AuditAnswer> {
     let limit = query.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
-    let before = cursor(&query, CURSOR_ALLOWED)?;
+    let before = query.place("cursor", CURSOR_ALLOWED)?;
     // One more than is shown tells whether there is a next page.
     let entries = context.directory.audit(membership.id(), before, limit.saturating_add(1)).await?;
     Ok(Json(page(entries, limit)))
@@ -88,11 +87,6 @@ pub(crate) fn page(mut entries: Vec<AuditEntry>, limit: u32) -> AuditAnswer {
     entries.truncate(shown);
     let cursor = entries.last().filter(|_| has_next).map(|entry| entry.id);
     AuditAnswer { success: true, entries: entries.into_iter().map(Entry::from).collect(), cursor }
-}
-
-/// The cursor that is asked for.
-pub(crate) fn cursor(query: &Query, allowed: &str) -> Result<Option<i64>, Refusal> {
-    query.place("cursor", allowed)
 }
 
 impl From<AuditEntry> for Entry {

@@ -93,8 +93,8 @@ impl Query {
     pub(crate) fn month(&self, now: Timestamp) -> Result<Period, Refusal> {
         let present = Period::of(now);
         let allowed = format!("a month from {FIRST_MONTH} to {present}, such as {present}");
-        let month = self.value("month", &allowed)?.and_then(|_| self.parsed::<Period>("month", &allowed).transpose());
-        let month = month.transpose()?.unwrap_or(present);
+        self.value("month", &allowed)?;
+        let month = self.parsed::<Period>("month", &allowed)?.unwrap_or(present);
         let first = Period::of(Timestamp::from_millis(0));
         if month > present {
             return Err(wrong("month", "it lies in the future", &allowed));

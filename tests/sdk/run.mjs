@@ -131,7 +131,9 @@ let wrong = 0;
 try {
   await settleIn(gateway.base, 'acme', { monthlyCredits: -1 });
   await settleIn(gateway.base, 'poor', { monthlyCredits: 1 });
-  for (const client of CLIENTS.filter((name) => [undefined, name].includes(process.env.SDK_ONLY))) {
+  const chosen = CLIENTS.filter((name) => [undefined, name].includes(process.env.SDK_ONLY));
+  if (chosen.length === 0) throw new Error(`SDK_ONLY is none of ${CLIENTS.join(', ')}`);
+  for (const client of chosen) {
     const direct = await told(client, `http://127.0.0.1:${backend.port}/api/organizations/acme`);
     const [before, used] = [backend.counted.succeeded, await charged(gateway.base)];
     wrong += differences(client, direct, await told(client, `${gateway.base}/api/organizations/acme`));

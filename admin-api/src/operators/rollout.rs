@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::Answer;
-use crate::audit::{AuditAnswer, CURSOR_ALLOWED, LIMIT_DEFAULT, LIMIT_MAX, cursor, page};
+use crate::audit::{AuditAnswer, CURSOR_ALLOWED, LIMIT_DEFAULT, LIMIT_MAX, page};
 use crate::bounded::Name;
 use crate::context::Context;
 use crate::guard::Operator;
@@ -223,7 +223,7 @@ pub(crate) async fn steps(
     query: Query,
 ) -> Answer<AuditAnswer> {
     let limit = query.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
-    let before = cursor(&query, CURSOR_ALLOWED)?;
+    let before = query.place("cursor", CURSOR_ALLOWED)?;
     let entries = context.rollouts.steps(before, limit.saturating_add(1)).await?;
     Ok(Json(page(entries, limit)))
 }

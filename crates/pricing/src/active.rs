@@ -32,7 +32,6 @@ struct Health {
     calls: AtomicU64,
     faults: AtomicU64,
     all_calls: AtomicU64,
-    all_faults: AtomicU64,
     /// In parts of 10 000.
     faults_max: u64,
     calls_min: u64,
@@ -76,7 +75,7 @@ impl Active {
 
     /// Calls and faults since it began.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.health.all_calls.load(Ordering::Relaxed), self.health.all_faults.load(Ordering::Relaxed))
+        (self.health.all_calls.load(Ordering::Relaxed), self.faults.lock().values().sum())
     }
 
     /// Calls that failed since it began, by cause.
@@ -108,7 +107,6 @@ impl Health {
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             all_calls: AtomicU64::new(0),
-            all_faults: AtomicU64::new(0),
             faults_max: u64::from(options.canary_faults_max),
             calls_min: options.canary_calls_min,
             failing: AtomicBool::new(false),
@@ -120,7 +118,6 @@ impl Health {
         self.all_calls.fetch_add(1, Ordering::Relaxed);
         let calls = self.calls.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if is_fault {
-            self.all_faults.fetch_add(1, Ordering::Relaxed);
             let faults = self.faults.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             if faults.saturating_mul(10_000) > self.faults_max.saturating_mul(calls.max(self.calls_min)) {
                 self.failing.store(true, Ordering::Relaxed);

@@ -51,8 +51,8 @@ impl Dialect for Sqlite {
     const BEGIN_REPAIR: &'static str = Self::BEGIN_CHANGE;
     const DEADLINE: Option<Duration> = None;
 
-    // One value a parameter: half the work of one JSON text that is taken apart again.
     const BY_EVENT_ID: &'static str = "event_id";
+    // One value a parameter: half the work of one JSON text that is taken apart again.
     const ROWS_AT_ONCE_MAX: usize = 64;
 
     fn rows(rows: &Rows<'_>) -> String {

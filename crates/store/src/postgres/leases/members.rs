@@ -31,6 +31,10 @@ const CHARGE_LEASES: &str = "UPDATE leases l SET charged_micros = l.charged_micr
     granted_micros = GREATEST(l.granted_micros, l.charged_micros + k.c)
     FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS k (o, p, u, c)
     WHERE l.organization_id = k.o AND l.period_start_ms = k.p AND l.user_id = k.u AND l.instance_id = $5";
+const OWN_LIMITS: &str = "SELECT m.organization_id, m.user_id, m.monthly_credits_micros FROM members m
+    JOIN UNNEST($1::text[], $2::text[]) AS k (o, u) ON m.organization_id = k.o AND m.user_id = k.u";
+const OF_KEYS: &str = "SELECT a.document FROM api_keys a JOIN UNNEST($1::text[], $2::text[]) AS k (o, i)
+    ON a.organization_id = k.o AND a.key_id = k.i";
 
 /// Makes the row of a member's lease, in the transaction that the caller began.
 pub(super) async fn begin(
@@ -96,10 +100,6 @@ pub(super) async fn own_limits(
     connection: &mut PgConnection,
     members: &BTreeSet<rows::Key>,
 ) -> Result<BTreeMap<(String, String), Option<i64>>, StoreError> {
-    const OWN_LIMITS: &str = "SELECT m.organization_id, m.user_id, m.monthly_credits_micros FROM members m
-        JOIN UNNEST($1::text[], $2::text[]) AS k (o, u) ON m.organization_id = k.o AND m.user_id = k.u";
-    const OF_KEYS: &str = "SELECT a.document FROM api_keys a JOIN UNNEST($1::text[], $2::text[]) AS k (o, i)
-        ON a.organization_id = k.o AND a.key_id = k.i";
     let (organizations, _, users) = columns(members);
     let find = sqlx::query_as(OWN_LIMITS).bind(&organizations).bind(&users);
     let found: Vec<(String, String, Option<i64>)> = find.fetch_all(&mut *connection).await.map_err(from_driver)?;
