@@ -20,6 +20,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// How long the first event of a batch waits for others: a transaction costs about the same for one as for a hundred, and
 /// its sync disturbs the journal's. Our own reports do not wait: they hurry the batch.
 const LINGER: Duration = Duration::from_millis(200);
+/// How often it is looked meanwhile whether a whole batch waits: the journal keeps only so many events in memory.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Where usage events go.
 #[derive(Clone)]
@@ -117,9 +119,12 @@ async fn step(journal: &Journal, store: &Destination, hurry: &Notify, pending: &
     let Ok(first) = first.await else { return Ok(0) };
     first?;
     // Where a whole batch waits already, nobody waits for more.
-    if journal.stats().unapplied < BATCH_EVENTS_MAX.into() {
+    let until = Instant::now() + LINGER;
+    while journal.stats().unapplied < BATCH_EVENTS_MAX.into() && Instant::now() < until {
         // Whoever came to hurry before there was anything is served with what there is now.
-        let _ = timeout(LINGER, hurry.notified()).await;
+        if timeout(LOOK, hurry.notified()).await.is_ok() {
+            break;
+        }
     }
     if pending.events == 0 {
         pending.due = Instant::now() + PERSIST_EVERY;

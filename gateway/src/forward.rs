@@ -17,13 +17,13 @@ use crate::{headers, passing};
 
 /// The backend's answer: its header, and its body still to come.
 pub(crate) struct Answer {
-    pub(crate) header: ResponseHeader,
+    pub(crate) header: Box<ResponseHeader>,
     pub(crate) body: AnswerBody,
 }
 
 /// A body that is still on the backend's connection.
 pub(crate) struct AnswerBody {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     /// Summed up for the latency metric.
     pub(crate) waited: Duration,
 }
@@ -90,7 +90,7 @@ async fn exchange(gateway: &Gateway, session: &Session, call: &Call, body: Bytes
 }
 
 /// Reads past interim answers (RFC 9110 §15.2) to the final one.
-async fn final_header(backend: &mut BackendSession) -> pingora::Result<ResponseHeader> {
+async fn final_header(backend: &mut BackendSession) -> pingora::Result<Box<ResponseHeader>> {
     loop {
         backend.read_response().await?;
         let header = backend.resp_header().filter(|header| !header.status.is_informational());

@@ -67,9 +67,9 @@ pub(crate) fn copy_of_request(request: &RequestHeader) -> pingora::Result<Reques
 }
 
 /// A copy of an answer that we go on to write in.
-pub(crate) fn copy_of_answer(answer: &ResponseHeader) -> pingora::Result<ResponseHeader> {
+pub(crate) fn copy_of_answer(answer: &ResponseHeader) -> pingora::Result<Box<ResponseHeader>> {
     let room = answer.headers.len().saturating_add(ADDED_FIELDS);
-    let mut copy = ResponseHeader::build(answer.status, Some(room))?;
+    let mut copy = Box::new(ResponseHeader::build(answer.status, Some(room))?);
     copy.set_reason_phrase(answer.get_reason_phrase())?;
     copy.set_version(answer.version);
     for (name, value) in answer.case_header_iter() {

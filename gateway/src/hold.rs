@@ -25,8 +25,8 @@ use crate::stop::Stop;
 /// says. Only this step makes one.
 pub(crate) struct OpenHold<'g> {
     pub(crate) hold: Unsettled<'g>,
-    /// The event as it stands if the gateway dies now.
-    pub(crate) event: UsageEvent,
+    /// The event as it stands if the gateway dies now. It is large, and goes from step to step.
+    pub(crate) event: Box<UsageEvent>,
     /// As they were when the hold was opened.
     terms: Terms,
     pub(crate) plan: PlanName,
@@ -126,7 +126,7 @@ pub(crate) async fn open<'g>(
             Refusal::StoreUnavailable
         }
     })?;
-    let mut event = UsageEvent {
+    let mut event = Box::new(UsageEvent {
         id,
         organization_id: organization.organization_id.clone(),
         user_id: by.user_id,
@@ -149,7 +149,7 @@ pub(crate) async fn open<'g>(
         upstream_status: None,
         plan: Some(PricedPlan { name: plan.plan.clone(), version: plan.version }),
         adjustment: None,
-    };
+    });
     if gateway.rules.load().settlement.interrupted == Settlement::Capture {
         event.credits = event.held;
     }

@@ -90,7 +90,7 @@ enum Coding {
 }
 
 /// The header for the client: the backend's, less what concerns its connection only.
-fn client_header(mut header: ResponseHeader, call: &Call) -> pingora::Result<ResponseHeader> {
+fn client_header(mut header: Box<ResponseHeader>, call: &Call) -> pingora::Result<Box<ResponseHeader>> {
     headers::strip_from_answer(&mut header);
     header.set_version(Version::HTTP_11);
     header.insert_header(headers::REQUEST_ID, call.request_id.as_str())?;
@@ -121,9 +121,9 @@ impl<'a> Client<'a> {
         Self { session, gone: false }
     }
 
-    async fn header(&mut self, header: ResponseHeader, end: bool) {
+    async fn header(&mut self, header: Box<ResponseHeader>, end: bool) {
         if !self.gone {
-            self.gone = self.session.write_response_header(Box::new(header), end).await.is_err();
+            self.gone = self.session.write_response_header(header, end).await.is_err();
         }
     }
 

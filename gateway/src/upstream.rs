@@ -125,7 +125,7 @@ impl Upstream {
 
     /// A connection to the backend, kept-alive or new, for a request with this body. Where an address cannot be reached the
     /// next one is tried: nothing was sent.
-    pub(crate) async fn connect(&self, body: Bytes) -> pingora::Result<Connection> {
+    pub(crate) async fn connect(&self, body: Bytes) -> pingora::Result<Box<Connection>> {
         let (turn, mut tried) = (self.turn(), Tried::default());
         let mut failure = None;
         while let Some((number, place)) = self.next(turn, &mut tried) {
@@ -139,7 +139,7 @@ impl Upstream {
                     if !is_reused && self.options.health_path.is_none() {
                         place.note(true);
                     }
-                    return Ok(Connection::new(stream, body, is_reused, number));
+                    return Ok(Box::new(Connection::new(stream, body, is_reused, number)));
                 }
                 Err(error) => {
                     place.note(false);
@@ -152,8 +152,8 @@ impl Upstream {
 
     /// Keeps a connection whose answer was read to its end, where both sides wish it and the whole request was sent: what
     /// is said on it next would be taken for the rest of this one.
-    pub(crate) async fn release(&self, connection: Connection) {
-        let Connection { mut session, to_write, is_reused: _, place } = connection;
+    pub(crate) async fn release(&self, connection: Box<Connection>) {
+        let Connection { mut session, to_write, is_reused: _, place } = *connection;
         session.respect_keepalive();
         let Some(stream) = session.reuse().await else { return };
         let Some(Place { idle, .. }) = self.places.get(place) else { return };

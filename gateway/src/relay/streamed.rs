@@ -93,10 +93,10 @@ pub(super) async fn deliver(
 fn stream_header(
     session: &mut Session,
     call: &Call,
-    answer: ResponseHeader,
+    answer: Box<ResponseHeader>,
     hold: &OpenHold<'_>,
     readable: bool,
-) -> pingora::Result<ResponseHeader> {
+) -> pingora::Result<Box<ResponseHeader>> {
     let mut header = client_header(answer, call)?;
     name_event(hold, &mut header)?;
     if readable {

@@ -102,7 +102,7 @@ async fn keep(
 async fn send_whole(
     session: &mut Session,
     call: &mut Call,
-    answer: ResponseHeader,
+    answer: Box<ResponseHeader>,
     bytes: Bytes,
     json: Option<Bytes>,
     usage: &Usage,

@@ -73,7 +73,8 @@ impl Place {
         let wire: Wire = match (&self.address, target.ip) {
             (Address::Unix(path), _) => within(options, UnixStream::connect(path)).await?.into(),
             (Address::Tcp { tls: false, .. }, Some(ip)) => within(options, TcpStream::connect(ip)).await?.into(),
-            (Address::Tcp { .. }, _) => return connector.new_stream(&target.peer).await,
+            // Large, and seldom: it must not be part of every call.
+            (Address::Tcp { .. }, _) => return Box::pin(connector.new_stream(&target.peer)).await,
         };
         let socket = Socket::to_backend(wire).or_err(ErrorType::ConnectError, "setting up the connection")?;
         Ok(Box::new(socket))

@@ -98,12 +98,12 @@ async fn counter_of(target: &Target, instance: &Upstream) -> anyhow::Result<Coun
     Ok(said.usage)
 }
 
-async fn connect(instance: &Upstream, body: Bytes) -> anyhow::Result<Connection> {
+async fn connect(instance: &Upstream, body: Bytes) -> anyhow::Result<Box<Connection>> {
     let connection = instance.connect(body).await;
     connection.map_err(|error| anyhow::anyhow!("{instance}: no connection to a gateway: {error}"))
 }
 
-async fn call(mut connection: Connection, header: RequestHeader) -> anyhow::Result<Answer> {
+async fn call(mut connection: Box<Connection>, header: RequestHeader) -> anyhow::Result<Answer> {
     let started = Instant::now();
     let said = exchange(&mut connection, header).await?;
     let took = started.elapsed();
