@@ -17,9 +17,12 @@ const BATCH_EVENTS_MAX: u16 = 500;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
-/// How long the first event of a batch waits for others: a transaction costs about the same for one as for a hundred, and
-/// its sync disturbs the journal's. Our own reports do not wait: they hurry the batch.
+/// How long the first event of a batch waits for others: a transaction costs about the same for one as for a hundred. Our own
+/// reports do not wait: they hurry the batch.
 const LINGER: Duration = Duration::from_millis(200);
+/// The same beside the journal, on one disk: what a transaction writes has to be synced, and holds up the journal's syncs
+/// meanwhile. One that reads the database from outside still sees an event within a second.
+const LINGER_ON_OUR_DISK: Duration = Duration::from_millis(400);
 /// How often it is looked meanwhile whether a whole batch waits: the journal keeps only so many events in memory.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -33,6 +36,13 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
+    fn linger(&self) -> Duration {
+        match self {
+            Self::Whole(_) => LINGER_ON_OUR_DISK,
+            Self::Leased(..) => LINGER,
+        }
+    }
+
     async fn apply(&self, events: &[UsageEvent]) -> Result<u64, StoreError> {
         match self {
             Self::Whole(store) => store.apply(events).await,
@@ -49,9 +59,10 @@ impl Destination {
     }
 }
 
-/// How long applied events stay in the journal too, at most, because the store may lose them in a power cut. Persisting costs
-/// about the same for a few as for thousands.
-const PERSIST_EVERY: Duration = Duration::from_secs(5);
+/// How long applied events stay in the journal too, at most, because the store may lose them in a power cut. The journal's
+/// syncs wait for this one on most disks: the more there is to persist, the longer. At 1 000 calls a second their p99 was
+/// 19 to 32 ms with 5 s, and 8 to 10 ms with one.
+const PERSIST_EVERY: Duration = Duration::from_secs(1);
 /// How many of them, at most: some 50 MB of journal.
 const PERSIST_EVENTS_MAX: u64 = 20_000;
 
@@ -119,7 +130,7 @@ async fn step(journal: &Journal, store: &Destination, hurry: &Notify, pending: &
     let Ok(first) = first.await else { return Ok(0) };
     first?;
     // Where a whole batch waits already, nobody waits for more.
-    let until = Instant::now() + LINGER;
+    let until = Instant::now() + store.linger();
     while journal.stats().unapplied < BATCH_EVENTS_MAX.into() && Instant::now() < until {
         // Whoever came to hurry before there was anything is served with what there is now.
         if timeout(LOOK, hurry.notified()).await.is_ok() {

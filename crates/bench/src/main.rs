@@ -19,7 +19,7 @@ mod world;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures the gateway beside a bare Pingora proxy.
 #[derive(Parser)]
@@ -74,6 +74,20 @@ struct Plan {
     /// How many calls the gateway takes at the end, to see whether its memory grows; 0 leaves that out.
     #[arg(long, default_value_t = 0)]
     soak: u64,
+    /// One scenario alone, in place of all.
+    #[arg(long, value_enum, conflicts_with = "soak")]
+    only: Option<Scenario>,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// 32 connections, as fast as the answers come.
+    Throughput,
+    /// 1 000 calls a second.
+    Steady,
+    /// 256 connections, every organisation.
+    Crowd,
 }
 
 fn main() -> anyhow::Result<()> {

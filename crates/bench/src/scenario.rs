@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::Plan;
 use crate::load::{self, Load, Outcome, Pace, Requests, Until};
 use crate::process::Server;
 use crate::report::{self, Figures, Table};
 use crate::world::World;
+use crate::{Plan, Scenario};
 
 /// How many organisations call where memory is not the question.
 const FEW_ORGANIZATIONS: usize = 100;
@@ -23,26 +23,38 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
     let until = Until::Elapsed(Duration::from_secs(plan.seconds));
 
     let closed = Load { connections: 32, pace: Pace::Closed, until };
+    let open = Load { connections: 64, pace: Pace::Open(STEADY_RATE), until };
+    let full = Load { connections: 256, pace: Pace::Closed, until };
+    if let Some(only) = plan.only {
+        let (load, count) = match only {
+            Scenario::Throughput => (closed, FEW_ORGANIZATIONS),
+            Scenario::Steady => (open, FEW_ORGANIZATIONS),
+            Scenario::Crowd => (full, plan.organizations),
+        };
+        let requests = everybody_calls(&world, count).await?;
+        report::table("one scenario alone", &measure(plan, &world, &requests, load).await?);
+        return Ok(());
+    }
     let throughput = measure(plan, &world, &few, closed).await?;
     report::table("32 connections, as fast as the answers come", &throughput);
-
-    let open = Load { connections: 64, pace: Pace::Open(STEADY_RATE), until };
     let steady = measure(plan, &world, &few, open).await?;
     report::table(&format!("{STEADY_RATE} calls a second"), &steady);
-
-    let many = world.organizations(plan.organizations).await?;
-    // Every organisation calls once before its memory is looked at.
-    let calls = u64::try_from(many.len())?;
-    let everybody = Load { connections: 256, pace: Pace::Closed, until: Until::Calls(calls) };
-    load::run(world.gateway.address, &many, everybody).await?;
-    let crowd = measure(plan, &world, &many, Load { connections: 256, pace: Pace::Closed, until }).await?;
+    let many = everybody_calls(&world, plan.organizations).await?;
+    let crowd = measure(plan, &world, &many, full).await?;
     report::table(&format!("256 connections, {} organisations", plan.organizations), &crowd);
-
     report::targets(&throughput, &steady, &crowd);
     if plan.soak > 0 {
         soak(&world, &many, plan.soak).await?;
     }
     Ok(())
+}
+
+/// Makes organisations, and has each call once: then the gateway knows it.
+async fn everybody_calls(world: &World, count: usize) -> anyhow::Result<Requests> {
+    let requests = world.organizations(count).await?;
+    let until = Until::Calls(u64::try_from(count)?);
+    load::run(world.gateway.address, &requests, Load { connections: 256, pace: Pace::Closed, until }).await?;
+    Ok(requests)
 }
 
 /// Gives each server its turn, round after round, so that a bad moment of the machine hits them alike.
