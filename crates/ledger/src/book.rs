@@ -212,8 +212,9 @@ impl Book {
         };
         match verdict {
             Verdict::Wait(turn) => {
-                // What the user has ready is not given away while the organisation's comes.
-                if let Some(by) = by.filter(|_| member_leased) {
+                // What the user has ready is not given away while the organisation's comes. One that comes again and waits
+                // for the same answer has said so.
+                if let Some(by) = by.filter(|_| member_leased && after.organization != Some(turn)) {
                     state.spenders.needed(&by.user_id, amount);
                 }
                 let ticket = Ticket { organization: Some(turn), waits_for_member: false, ..after };
