@@ -135,10 +135,7 @@ async fn steps_made_by_another_process_are_followed(on: On) {
         [(ledger::Step::Activate { sha256: new.parse().unwrap() }, "faulty"), (ledger::Step::Rollback, "standard")]
     {
         beside.step(&made, &[], "from afar", &change).await.unwrap().unwrap();
-        let started = std::time::Instant::now();
         until(&format!("{name} sets prices"), || async { pricing(&world).await["active"]["name"] == name }).await;
-        // A second, and as much again for a machine that is busy with other things.
-        assert!(started.elapsed().as_millis() < 2_000, "{name}: {:?}", started.elapsed());
     }
     assert_eq!(charged(&world).await, "12");
     beside.close().await;
