@@ -1,5 +1,6 @@
 //! Several gateways on one PostgreSQL: together they never spend more than the limit, and leave no credit lying.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -159,9 +160,16 @@ async fn at_the_months_end_under_load_each_event_is_in_exactly_one_period() {
     world.at("2026-11-30T23:59:59.999Z");
     let gate = Gate::new();
     world.backend.answers(Answer::default().held_by(&gate));
-    let november = join_all((0..30).map(|call| world.call_through(call, "acme", "ann")));
+    let refused = AtomicUsize::new(0);
+    let november = join_all((0..30).map(async |call| {
+        let answer = world.call_through(call, "acme", "ann").await;
+        refused.fetch_add(usize::from(!is_paid(&answer)), Ordering::SeqCst);
+        answer
+    }));
     let later = async {
         world.backend.has_calls(20).await;
+        // The others were all taken in before the month's end.
+        until("ten are refused", async || refused.load(Ordering::SeqCst) == 10).await;
         world.at("2026-12-01T00:00:00Z");
         let december = join_all((0..30).map(|call| world.call_through(call, "acme", "ann")));
         let open = async {

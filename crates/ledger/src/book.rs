@@ -212,16 +212,19 @@ impl Book {
         };
         match verdict {
             Verdict::Wait(turn) => {
-                // What the user has ready is not given away while the organisation's comes. One that comes again and waits
-                // for the same answer has said so.
-                if let Some(by) = by.filter(|_| member_leased && after.organization != Some(turn)) {
-                    state.spenders.needed(&by.user_id, amount);
-                }
-                let ticket = Ticket { organization: Some(turn), waits_for_member: false, ..after };
+                // What the user has ready is not given away while the organisation's comes.
+                let member = by.filter(|_| member_leased);
+                let member = member.and_then(|by| state.spenders.waits(&by.user_id, amount, now, after.member));
+                let ticket =
+                    Ticket { organization: Some(turn), member: member.or(after.member), waits_for_member: false };
                 Err(NotOpened::NeedsCredit(ticket))
             }
-            Verdict::Refuse(left) => Err(NotOpened::Refused(refusal(amount, left, grant))),
+            Verdict::Refuse(left) => {
+                state.waited(by, amount, after);
+                Err(NotOpened::Refused(refusal(amount, left, grant)))
+            }
             Verdict::Open { leased } => {
+                state.waited(by, amount, after);
                 state.book = book.holding(amount).ok_or(NotOpened::Refused(HoldRefused::Amount(amount)))?;
                 if let Some(lease) = state.lease.as_mut().filter(|_| leased) {
                     lease.opened(Share::of_call(amount), now);

@@ -96,7 +96,20 @@ impl State {
             Verdict::Wait(turn) => {
                 Err(NotOpened::NeedsCredit(Ticket { member: Some(turn), waits_for_member: true, ..after }))
             }
-            Verdict::Refuse(left) => Err(refused(left.credits)),
+            Verdict::Refuse(left) => {
+                self.waited(Some(by), amount, after);
+                Err(refused(left.credits))
+            }
+        }
+    }
+
+    /// A call has its hold or its refusal: no account waits for it any longer.
+    pub(super) fn waited(&mut self, by: Option<&Spender>, amount: Credits, after: Ticket) {
+        if let Some(lease) = &mut self.lease {
+            lease.waited(Share::of_call(amount), after.organization);
+        }
+        if let Some(by) = by {
+            self.spenders.waited(&by.user_id, amount, after.member);
         }
     }
 

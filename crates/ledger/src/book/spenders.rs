@@ -94,9 +94,15 @@ impl Spenders {
     }
 
     /// A call waits for others' credit that the user's lease has room for.
-    pub(super) fn needed(&mut self, user: &UserId, amount: Credits) {
+    pub(super) fn waits(&mut self, user: &UserId, amount: Credits, now: Uptime, after: Option<Turn>) -> Option<Turn> {
+        let (lease, _) = self.lease(user)?;
+        Some(lease.waits(share(amount), now, after))
+    }
+
+    /// A call waits no longer.
+    pub(super) fn waited(&mut self, user: &UserId, amount: Credits, after: Option<Turn>) {
         if let Some((lease, _)) = self.lease(user) {
-            lease.needed(share(amount));
+            lease.waited(share(amount), after);
         }
     }
 

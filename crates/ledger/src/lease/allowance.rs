@@ -146,27 +146,44 @@ impl Allowance {
         if now < self.spend_until && !lowered && grant.within(usable).covers(total) {
             return Verdict::Open { leased: true };
         }
-        let since = after.map_or(now, |ticket| ticket.since);
+        let since = since(after, now);
         if let Some(answer) = answered
             && (answer.alone || answer.heard_since.is_some_and(|heard| heard >= self.pace.last_opened().max(since)))
             && !answer.reach.covers(total)
         {
             return Verdict::Refuse(answer.left(self.spent.plus(held)));
         }
-        let ticket = Turn { epoch: self.epoch.saturating_add(1), since };
-        if after == Some(ticket) {
-            // The request that it waits for has not gone out yet, and has its need.
-            return Verdict::Wait(ticket);
-        }
-        self.needed(amount);
-        Verdict::Wait(ticket)
+        Verdict::Wait(self.waits(amount, now, after))
     }
 
-    /// A call waits that needs so much: the next request keeps it or asks for it.
-    pub(crate) fn needed(&mut self, amount: Share) {
+    /// A call waits that needs so much: the next request keeps it or asks for it. One that has said so to the request on
+    /// its way, or to the next, does not say it again.
+    pub(crate) fn waits(&mut self, amount: Share, now: Uptime, after: Option<Turn>) -> Turn {
+        let is_on_its_way = |ticket: &Turn| ticket.epoch == self.epoch && self.sent.is_some();
+        if let Some(ticket) = after.filter(|ticket| self.is_to_come(ticket) || is_on_its_way(ticket)) {
+            return ticket;
+        }
         let needs = self.needs.get_or_insert(Needs { least: amount, all: Share::ZERO });
         needs.least = needs.least.min(amount);
         needs.all = needs.all.plus(amount);
+        Turn { epoch: self.epoch.saturating_add(1), since: since(after, now) }
+    }
+
+    /// A call waits no longer: a request that has not gone out must not ask for it, and take from another instance what
+    /// nobody here needs.
+    pub(crate) fn waited(&mut self, amount: Share, after: Option<Turn>) {
+        if !after.is_some_and(|ticket| self.is_to_come(&ticket)) {
+            return;
+        }
+        self.needs = self.needs.take().and_then(|needs| {
+            let all = needs.all.less(amount);
+            (!all.is_zero()).then_some(Needs { all, ..needs })
+        });
+    }
+
+    /// Whether the request that a ticket names has not gone out yet.
+    fn is_to_come(&self, ticket: &Turn) -> bool {
+        ticket.epoch > self.epoch
     }
 
     /// A hold was opened under the lease.
@@ -318,6 +335,11 @@ impl Allowance {
     pub(crate) fn limits_changed(&mut self) {
         self.owes_request = true;
     }
+}
+
+/// Since when a call waits.
+fn since(after: Option<Turn>, now: Uptime) -> Uptime {
+    after.map_or(now, |ticket| ticket.since)
 }
 
 impl Answer {

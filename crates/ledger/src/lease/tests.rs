@@ -103,6 +103,37 @@ fn a_lease_is_renewed_at_half_its_time_while_anything_is_held() {
 }
 
 #[test]
+fn what_a_call_waited_for_is_not_asked_for_again_once_it_has_it() {
+    let book = Book::leased(key(), LeaseTerms::default());
+    let open = |after| book.open_leased(credits(10), grant(100), at(0), after);
+    let Err(NotOpened::NeedsCredit(ticket)) = open(None) else { panic!("there is nothing yet") };
+    let request = book.request(None, at(0)).unwrap();
+    // It looks again while the answer is on its way.
+    assert!(matches!(open(Some(ticket)), Err(NotOpened::NeedsCredit(same)) if same == ticket));
+    book.answered(&answer(&request, 100, 0));
+    let hold = open(Some(ticket)).unwrap();
+    book.asked(None, at(1));
+    let asked = book.request(None, at(1)).unwrap();
+    assert!(asked.yields && asked.need.credits == hold.amount() && asked.want == asked.need, "{asked:?}");
+}
+
+#[test]
+fn a_need_that_has_not_gone_out_ends_with_its_call() {
+    let terms = LeaseTerms::default();
+    let book = book_with(10, 0);
+    let hold = book.open_leased(credits(10), grant(100), at(0), None).unwrap();
+    let Err(NotOpened::NeedsCredit(ticket)) = book.open_leased(credits(10), grant(100), at(1), None) else {
+        panic!("all is held")
+    };
+    // The other call frees what this one needs before anybody is asked.
+    drop(hold);
+    let _hold = book.open_leased(credits(10), grant(100), at(2), Some(ticket)).unwrap();
+    book.asked(None, at(terms.retry_ms));
+    let asked = book.request(None, at(terms.retry_ms)).unwrap();
+    assert_eq!((asked.yields, asked.need.credits, asked.want), (true, credits(10), asked.need));
+}
+
+#[test]
 fn a_request_whose_fate_is_unknown_leaves_no_more_than_it_might_have() {
     let book = book_with(10, 0);
     book.asked(None, at(1));
