@@ -65,8 +65,11 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        let moment: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
-        Ok(Self::from_millis(moment.as_millisecond()))
+        match text.parse::<jiff::Timestamp>() {
+            Ok(moment) => Ok(Self::from_millis(moment.as_millisecond())),
+            Err(_) if is_past_the_last(text) => Ok(Self::from_millis(i64::MAX)),
+            Err(_) => Err(TimestampError),
+        }
     }
 }
 
@@ -82,9 +85,18 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Whether a moment lies in the last hours of the year 9999, which the library has no room for: people write them for ever.
+fn is_past_the_last(text: &str) -> bool {
+    let last = TimeZone::UTC.to_datetime(jiff::Timestamp::MAX).date();
+    let written = jiff::fmt::temporal::Pieces::parse(text);
+    written.is_ok_and(|it| it.time().is_some() && it.offset().is_some() && it.date() >= last)
+}
+
+/// A day's first instant; of the days that the library has no moments for, the last moment.
 fn start_of(date: Date) -> Timestamp {
     let midnight = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0));
-    Timestamp::from_millis(midnight.map_or(0, jiff::Timestamp::as_millisecond))
+    let outside = if date.year() > 0 { i64::MAX } else { i64::MIN };
+    Timestamp::from_millis(midnight.map_or(outside, jiff::Timestamp::as_millisecond))
 }
 
 /// Not a day or month as they are written.
@@ -267,6 +279,21 @@ mod tests {
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(at("2026-11-24T08:20:30.5Z").to_string(), "2026-11-24T08:20:30.500Z");
         assert_eq!(Period::of(at("2026-11-24T08:20:30Z")).end().to_string(), "2026-12-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn the_end_of_the_year_9999_is_the_last_moment() {
+        let last = Timestamp::from_millis(i64::MAX);
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T00:00:00.000+01:00", "9999-12-30T23:00:00Z"] {
+            assert_eq!(text.parse(), Ok(last), "{text}");
+        }
+        for text in ["9999-12-31", "9999-12-31T23:59:59", "9999-12-32T00:00:00Z", "9999-12-31T25:00:00Z"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
+        }
+        for text in ["9999-12-30", "9999-12-31"] {
+            let day: Day = text.parse().unwrap();
+            assert_eq!(day.end(), last, "{text}");
+        }
     }
 
     #[test]
