@@ -34,7 +34,7 @@ pub fn read_path(path: &[u8]) -> PathReading {
     let Ok(routes) = Routes::new(rules) else { return PathReading::Refused };
     match routes.find(&Method::POST, &path) {
         Matched::Metered(..) | Matched::MembersOnly(..) => PathReading::Metered,
-        Matched::LookAlike | Matched::NoSuchOrganization => PathReading::Refused,
+        Matched::LookAlike | Matched::MethodInOtherCase | Matched::NoSuchOrganization => PathReading::Refused,
         Matched::Unmetered => PathReading::Passed,
     }
 }

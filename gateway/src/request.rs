@@ -87,6 +87,10 @@ async fn handle(gateway: &Gateway, session: &mut Session, call: &mut Call) -> Re
             Ok(Handled::PassOn)
         }
         Matched::LookAlike => Err(Refusal::PathNotCanonical("the look of a metered path without being one").into()),
+        Matched::MethodInOtherCase => {
+            let sentence = "The method is a metered one in another case; allowed: as it is configured, in capitals.";
+            Err(Refusal::InvalidRequest(sentence.to_owned()).into())
+        }
         Matched::NoSuchOrganization => Err(Refusal::Forbidden.into()),
     }
 }

@@ -52,6 +52,8 @@ pub(crate) enum Matched {
     /// Reads like a metered path to a lenient backend: other case, trailing slash, path parameters, a format after a dot,
     /// encoded twice.
     LookAlike,
+    /// A metered path with a metered method in another case (`post`), which a lenient backend takes for it.
+    MethodInOtherCase,
     /// A metered path whose organisation can have no such name.
     NoSuchOrganization,
 }
@@ -84,16 +86,23 @@ impl Routes {
             return match route.organization(segments) {
                 Err(_) => Matched::NoSuchOrganization,
                 Ok(id) if route.methods.contains(method) => Matched::Metered(Arc::clone(route), id),
+                Ok(_) if on_path().any(|route| route.has_in_other_case(method)) => Matched::MethodInOtherCase,
                 Ok(id) => Matched::MembersOnly(Arc::clone(route), id),
             };
         }
         let folded = segments.iter().map(|segment| fold(segment));
         let lenient: Vec<String> = folded.filter(|segment| !segment.is_empty()).collect();
-        if self.0.iter().any(|route| route.matches(&lenient, alike)) {
+        let is_operators = matches!(&*lenient, [api, admin, ..] if alike("api", api) && alike("admin", admin));
+        if is_operators || is_ours(segments) || self.0.iter().any(|route| route.matches(&lenient, alike)) {
             return Matched::LookAlike;
         }
         Matched::Unmetered
     }
+}
+
+/// Whether a path is the API's once it is decoded. One that is as it came never gets here.
+fn is_ours(segments: &[String]) -> bool {
+    admin_api::is_ours(&segments.iter().fold(String::new(), |path, segment| path + "/" + segment))
 }
 
 /// What a lenient backend may make of a segment that it decodes once more; of some it makes nothing.
@@ -152,6 +161,10 @@ impl Route {
             })
     }
 
+    fn has_in_other_case(&self, method: &Method) -> bool {
+        self.methods.iter().any(|metered| metered.as_str().eq_ignore_ascii_case(method.as_str()))
+    }
+
     fn organization(&self, segments: &[String]) -> Result<OrganizationId, IdError> {
         let at = self.segments.iter().position(|segment| matches!(segment, Segment::Organization));
         at.and_then(|at| segments.get(at)).map_or("", String::as_str).parse()
@@ -181,6 +194,7 @@ mod tests {
             Matched::Metered(..) => "metered",
             Matched::MembersOnly(..) => "members only",
             Matched::LookAlike => "look-alike",
+            Matched::MethodInOtherCase => "method in other case",
             Matched::NoSuchOrganization => "no such organization",
         }
     }
@@ -194,6 +208,15 @@ mod tests {
             (Method::POST, "/api/organizations/o1/structuring/analyze%2Dpain-points", "metered"),
             (Method::GET, "/api/organizations/o1/structuring/analyze-pain-points", "members only"),
             (Method::PUT, "/api/organizations/o1/structuring/analyze-pain-points", "members only"),
+            (Method::from_bytes(b"post").unwrap(), "/v1/o1/models/gpt/run", "method in other case"),
+            (Method::from_bytes(b"FOO").unwrap(), "/v1/o1/models/gpt/run", "members only"),
+            (Method::GET, "/api/%61dmin/pricing", "look-alike"),
+            (Method::GET, "/%61pi/admin/pricing", "look-alike"),
+            (Method::GET, "/api/Admin/pricing", "look-alike"),
+            (Method::GET, "/api/admin;x/pricing", "look-alike"),
+            (Method::GET, "/api/organizations/hi/us%61ge", "look-alike"),
+            (Method::GET, "/api/organizations/hi/usages", "unmetered"),
+            (Method::GET, "/api/administrators", "unmetered"),
             (Method::POST, "/api/organizations/o1/structuring/Analyze-Pain-Points", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points/", "look-alike"),
             (Method::POST, "/api/organizations/o1/structuring/analyze-pain-points;v=1", "look-alike"),
