@@ -129,6 +129,19 @@ async fn a_stream_that_is_cut_is_charged_and_visibly_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_cut_before_its_first_byte_is_not_charged() {
+    let world = World::with(&[("UPSTREAM__RESPONSE_TIMEOUT", "200ms")]).await;
+    for answer in [Answer::events("").close(), Answer::events("").after(&Gate::new())] {
+        world.backend.answers(answer);
+        let (_, mut connection, _) = begun(&world).await;
+        let (all, complete) = rest(&mut connection).await;
+        assert_eq!((complete, &parted(&all).1["usage"]["creditsConsumed"]), (false, &json!(0)));
+        assert_eq!(world.events("acme").await[0]["outcome"], "voided");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_stream_is_given_back_where_the_configuration_says_so() {
     let world = World::with(&[("SETTLEMENT__CUT_STREAM", "void")]).await;
     world.backend.answers(Answer::events("").chunk(EVENTS[0]).close());

@@ -50,6 +50,8 @@ impl Ending {
         let policy = gateway.rules.load().settlement;
         match self.status {
             _ if self.timed_out => policy.timeout,
+            // One that broke off before anything of it came did no work that anybody has.
+            Some(200..=299) if self.cut && self.response_bytes == 0 => policy.server_error,
             Some(200..=299) if self.cut => policy.cut_stream,
             Some(200..=299) => Settlement::Capture,
             Some(400..=499) => policy.client_error,
