@@ -3,7 +3,7 @@
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
 use refusal::Refusal;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::answer::Refused;
@@ -30,19 +30,22 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let Object(parsed) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
-        refusal(&field, error.inner())
+        refusal(&field, error.inner(), body)
     })?;
-    reader.end().map_err(|error| refusal(".", &error))?;
+    reader.end().map_err(|error| refusal(".", &error, body))?;
     Ok(parsed)
 }
 
-fn refusal(field: &str, error: &serde_json::Error) -> Refusal {
+fn refusal(field: &str, error: &serde_json::Error, body: &[u8]) -> Refusal {
     let sentence = error.to_string();
-    if error.classify() != Category::Data {
-        return Refusal::InvalidJson(sentence);
-    }
-    // The place in the text says less than the field's name.
-    let why = sentence.rsplit_once(" at line ").map_or(sentence.as_str(), |(why, _)| why);
+    let is_json = || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    let why = match error.classify() {
+        // The place in the text says less than the field's name.
+        Category::Data => sentence.rsplit_once(" at line ").map_or(sentence.as_str(), |(why, _)| why),
+        // A null where one of some words is expected is taken by the library for no value at all.
+        _ if is_json() => "invalid type: expected one of the words that are allowed there",
+        _ => return Refusal::InvalidJson(sentence),
+    };
     match field {
         "." | "?" => Refusal::InvalidRequest(format!("The body is wrong: {why}.")),
         field => Refusal::InvalidRequest(format!("{field}: {why}.")),
@@ -63,6 +66,8 @@ mod tests {
         inner: Option<Object<Inner>>,
         #[serde(default)]
         list: Vec<Credits>,
+        #[serde(default)]
+        words: Vec<Word>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -71,6 +76,12 @@ mod tests {
     struct Inner {
         limit: Option<Limit>,
         count: Option<Count>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Word {
+        Only,
     }
 
     #[test]
@@ -90,6 +101,8 @@ mod tests {
             (r#"{"inner": {"count": -2}}"#, "invalid_request", "inner.count: a count is -1 (unlimited), 0 or more"),
             (r#"{"inner": {"count": 1.5}}"#, "invalid_request", "inner.count: a count is"),
             (r#"{"inner": {"count": "5"}}"#, "invalid_request", "inner.count: a count is"),
+            (r#"{"words": [null]}"#, "invalid_request", "words[0]: invalid type: expected one of the words"),
+            (r#"{"words": [null}"#, "invalid_json", "expected value"),
             (r#"{"inner": {}, "inner": {}}"#, "invalid_request", "duplicate field `inner`"),
             (r#"{"list": [1, "x"]}"#, "invalid_request", "list[1]: not a plain decimal number"),
         ];

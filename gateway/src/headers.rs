@@ -32,11 +32,12 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// Fields that describe a body's exact bytes, and are false once `usage` is in it.
-const OF_THE_BYTES: [HeaderName; 5] = [
+const OF_THE_BYTES: [HeaderName; 6] = [
     header::ETAG,
     header::ACCEPT_RANGES,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
 ];
 
