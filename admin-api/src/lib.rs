@@ -5,6 +5,7 @@
 
 mod context;
 mod credentials;
+mod listener;
 mod live;
 mod paths;
 mod plugin_options;
@@ -40,6 +41,7 @@ pub use answer::Origin;
 pub use context::{Context, PricingStatus};
 pub use credentials::access_options;
 pub use json_body::BODY_BYTES_MAX;
+pub use listener::bounded;
 pub use live::{Asked, Live, NotSetAside, Priced, Which};
 pub use openapi::document;
 pub use operations::{Operations, operations_router};

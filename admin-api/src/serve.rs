@@ -56,7 +56,8 @@ pub(crate) async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()
     let (stop, mut stopping) = tokio::sync::watch::channel(false);
     let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
-    let mut serving = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped).into_future());
+    let mut serving =
+        tokio::spawn(axum::serve(admin_api::bounded(listener), service).with_graceful_shutdown(stopped).into_future());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -288,7 +288,7 @@ async fn serve_admin(listener: TcpListener, gateway: Arc<Gateway>, embedded: boo
     let router = if embedded { operations.merge(gateway.own.clone()) } else { operations };
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+    if let Err(error) = axum::serve(admin_api::bounded(listener), service).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
     }
 }
