@@ -11,7 +11,7 @@ use standin::{Mint, Person, Standin};
 use tokio::task::JoinSet;
 
 use crate::process::{Gateway, PATIENCE, SECRET, insist};
-use crate::{Seen, USAGE, call, give};
+use crate::{QUIET, Seen, USAGE, call, give};
 
 /// What the organisation may spend: calls of 10.
 const CALLS: u64 = 200;
@@ -37,6 +37,7 @@ async fn calls(gateway: std::net::SocketAddr, credential: String, seen: Arc<Seen
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_stopped_past_its_lease_does_not_spend_it_when_it_goes_on() {
+    let _beside_others = QUIET.read().await;
     let (folder, database) = (tempfile::tempdir().unwrap(), TestDatabase::new().await.unwrap());
     let options = standin::Options { delay: Duration::from_millis(300), ..standin::Options::default() };
     let backend = Standin::start(options).await.unwrap();

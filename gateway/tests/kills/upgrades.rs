@@ -11,13 +11,14 @@ use serde_json::Value;
 use standin::{Mint, Person, Standin};
 
 use super::process::{Gateway, PATIENCE, SECRET, insist};
-use super::{CALLERS, Seen, USAGE, call, give, history};
+use super::{CALLERS, QUIET, Seen, USAGE, call, give, history};
 
 /// How often the process is replaced.
 const UPGRADES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqlite_the_next_process_takes_the_ports_the_journal_and_the_database() {
+    let _beside_others = QUIET.read().await;
     let folder = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", folder.path().join("usage.db").display());
     no_call_fails(folder.path(), &database, |_| None).await;
@@ -25,6 +26,7 @@ async fn on_sqlite_the_next_process_takes_the_ports_the_journal_and_the_database
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres_with_a_journal_of_its_own_the_next_process_serves_before_the_one_before_drains() {
+    let _beside_others = QUIET.read().await;
     let (folder, database) = (tempfile::tempdir().unwrap(), TestDatabase::new().await.unwrap());
     let journal = |upgrade: usize| Some(folder.path().join(format!("journal-{}", ["b", "a"][upgrade % 2])));
     no_call_fails(folder.path(), &database.url(), journal).await;
