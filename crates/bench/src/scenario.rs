@@ -26,12 +26,11 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
     let open = Load { connections: 64, pace: Pace::Open(STEADY_RATE), until };
     let full = Load { connections: 256, pace: Pace::Closed, until };
     if let Some(only) = plan.only {
-        let (load, count) = match only {
-            Scenario::Throughput => (closed, FEW_ORGANIZATIONS),
-            Scenario::Steady => (open, FEW_ORGANIZATIONS),
-            Scenario::Crowd => (full, plan.organizations),
+        let (load, requests) = match only {
+            Scenario::Throughput => (closed, few),
+            Scenario::Steady => (open, few),
+            Scenario::Crowd => (full, everybody_calls(&world, plan.organizations).await?),
         };
-        let requests = everybody_calls(&world, count).await?;
         report::table("one scenario alone", &measure(plan, &world, &requests, load).await?);
         return Ok(());
     }

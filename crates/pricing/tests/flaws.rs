@@ -1,5 +1,6 @@
 //! Faults that no toolchain makes by itself, one a component: each is refused when it is loaded, by a name of its own. What
 //! a plugin can do wrong when it is asked is in `src/plugin/tests.rs`, with `pricing-plugins/faulty`.
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
